@@ -1,0 +1,1 @@
+"""gateway: HTTP/JSON to gRPC for every annotated rpc of the mesh."""

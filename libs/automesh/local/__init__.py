@@ -1,0 +1,1 @@
+"""The supervisor of the whole stack on one machine."""

@@ -1,0 +1,1 @@
+"""How a process joins the mesh: server, channel, identity, registry, policy, health."""

@@ -1,0 +1,1 @@
+"""Write an agent in Python, and a typed client of the platform."""

@@ -1,0 +1,1 @@
+"""Where things are kept: PostgreSQL connections and migrations, the encrypted blob store, Redis."""

@@ -1,0 +1,1 @@
+"""For tests, ours and yours: fakes, a throwaway CA, an in-process mesh."""

@@ -1,0 +1,1 @@
+"""agent: runs tasks; owns nothing."""

@@ -1,0 +1,1 @@
+"""auth: users, keys, certificates, roles and the audit log."""

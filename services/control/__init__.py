@@ -1,0 +1,1 @@
+"""control: turns the catalogue of services into xDS for every process of the mesh."""

@@ -1,0 +1,1 @@
+"""orchestrator: accepts tasks, hands them to agents, remembers what became of them."""
