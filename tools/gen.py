@@ -66,7 +66,7 @@ def plugins() -> tuple[str, str]:
 
 
 def mark_packages(out: Path, protos: list[str]) -> None:
-    """An __init__.py in every generated package, but not in `automesh`: that is a namespace shared with libs/automesh."""
+    """An __init__.py in every generated package, but not in `automesh`: that namespace is shared with libs/automesh."""
     for folder in {parent for proto in protos for parent in Path(proto).parents if len(parent.parts) > 1}:
         (out / folder / "__init__.py").write_text(f'"""Generated from proto/{folder.as_posix()}: do not edit."""\n')
 

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/agent: do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/agent/v1: do not edit."""

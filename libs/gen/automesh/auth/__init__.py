@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/auth: do not edit."""

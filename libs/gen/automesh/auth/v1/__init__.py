@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/auth/v1: do not edit."""

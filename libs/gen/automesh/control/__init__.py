@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/control: do not edit."""

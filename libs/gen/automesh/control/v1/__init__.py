@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/control/v1: do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/options: do not edit."""

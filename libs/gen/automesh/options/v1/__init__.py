@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/options/v1: do not edit."""

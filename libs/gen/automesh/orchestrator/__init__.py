@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/orchestrator: do not edit."""

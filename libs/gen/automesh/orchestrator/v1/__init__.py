@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/orchestrator/v1: do not edit."""
