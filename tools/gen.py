@@ -73,9 +73,7 @@ def mark_packages(out: Path, protos: list[str]) -> None:
 
 def files(root: Path) -> dict[Path, Path]:
     return {
-        path.relative_to(root): path
-        for path in root.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        path.relative_to(root): path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
 
 

@@ -1,0 +1,63 @@
+# Everything a developer runs, each a thin line over a plain command. Needs python3 (3.11 or newer) and make.
+PYTHON ?= python3
+BIN := .venv/bin
+# Options for pytest, for example: make test ARGS="-k paging"
+ARGS ?=
+# What `make test` leaves to `make test-all`.
+NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test test-fast test-all check fmt gen gen-check bench consul clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/ready .tools/pynguin/ready ## Make .venv and .tools/pynguin from the constraints files (does nothing when they are current)
+
+.venv/ready: pyproject.toml constraints.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh main
+
+.tools/pynguin/ready: constraints-pynguin.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh pynguin
+
+demo: setup ## Start the stack, generate tests for an installed package, show what was made, stop
+	@$(BIN)/automesh demo
+
+up: setup ## Start the whole stack and stay with it; Ctrl-C stops it
+	@$(BIN)/automesh up
+
+down: setup ## Stop the stack that `make up` started in another terminal
+	@$(BIN)/automesh down
+
+test: setup ## Run the tests that need nothing but Python (measured; at most 10 minutes)
+	@tools/test.sh "$(NEEDS_NOTHING)" $(ARGS)
+
+test-fast: setup ## Run the unit and contract tests that start no database (seconds)
+	@$(BIN)/pytest tests/unit tests/contract -m "not postgres and $(NEEDS_NOTHING)" $(ARGS)
+
+test-all: setup ## Run what `make test` left out, then report the coverage of both
+	@tools/test_all.sh "$(NEEDS_NOTHING)" $(ARGS)
+
+check: setup ## Run ruff, mypy, import-linter, buf and gen-check
+	@$(BIN)/python tools/check.py
+
+fmt: setup ## Format Python and protos, and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@tools/buf.sh format -w
+
+gen: setup ## Generate libs/gen from proto/automesh
+	@$(BIN)/python tools/gen.py
+
+gen-check: setup ## Show what is stale in libs/gen
+	@$(BIN)/python tools/gen.py --check
+
+bench: setup ## Print the benchmarks (figures, never a pass or fail)
+	@$(BIN)/python -m bench $(ARGS)
+
+consul: ## Bring a real Consul to .tools/consul for the tests that want one
+	@tools/consul.sh
+
+clean: ## Remove caches and reports; .venv, .tools and .automesh stay
+	@rm -rf .coverage_data htmlcov dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -not -path './.tools/*' -prune -exec rm -rf {} +

