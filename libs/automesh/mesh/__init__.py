@@ -1,1 +1,1 @@
-"""How a process joins the mesh: server, channel, identity, registry, policy, health."""
+"""How a process joins the mesh: identity, server, channels, access, audit, registration."""

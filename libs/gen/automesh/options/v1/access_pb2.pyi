@@ -51,7 +51,7 @@ class AccessRule(_message.Message):
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services which may call on their own authority, without a person's token, for example "orchestrator".
-        "*" means every workload that holds a certificate of the mesh. Empty: none.
+        "*" means every service of the mesh, but not the client certificates of people's tools. Empty: none.
         """
 
     def __init__(
