@@ -13,6 +13,6 @@ else
   measure test "$selected" "$@"
 fi
 measure rest "not ($selected)" "$@"
-export COVERAGE_FILE=$DATA/all
+export COVERAGE_FILE=$DATA/data # of the same base name as the files it combines
 "$BIN/coverage" combine --keep --quiet "$DATA/test" "$DATA/rest"
 "$BIN/coverage" report
