@@ -1,4 +1,4 @@
-"""The Fanout over Redis: one subscriber connection per process. When Redis is away nothing raises: only speed is lost."""
+"""The Fanout over Redis: one subscriber connection per process. Redis away means slower, never an error."""
 
 from __future__ import annotations
 
