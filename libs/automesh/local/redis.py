@@ -11,10 +11,19 @@ from urllib.parse import quote
 
 import psutil
 
-from automesh.local.embedded import Command, EmbeddedError, find_package, launched, make_private_folder, socket_folder
+from automesh.local.embedded import (
+    Command,
+    EmbeddedError,
+    find_package,
+    launched,
+    make_private_folder,
+    reap,
+    socket_folder,
+    spawn,
+)
 
 _SOCKET = "redis.sock"
-_START_LIMIT_S, _STOP_LIMIT_S, _CONNECT_LIMIT_S = 15.0, 5.0, 1.0
+_START_LIMIT_S = 15.0
 _POLL_S = 0.02
 _SETTINGS = """\
 port 0
@@ -38,7 +47,7 @@ class EmbeddedRedis:
     def __init__(self, work_dir: Path, socket_dir: Path, *, server: Path | None = None) -> None:
         self._work = work_dir.absolute()
         self._server = server or find_server()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.socket_path = socket_folder(socket_dir, _SOCKET) / _SOCKET
 
     @property
@@ -93,16 +102,7 @@ class EmbeddedRedis:
     async def start(self) -> str:
         """Prepares and starts the server, waits until it answers, and returns the URL. Raises EmbeddedError."""
         self.prepare()
-        command = self.command()
-        with self.log_path.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *command.argv,
-                env=command.env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._process = spawn(self.command(), self.log_path)
         try:
             async with asyncio.timeout(_START_LIMIT_S):
                 await self._answering(self._process)
@@ -114,18 +114,12 @@ class EmbeddedRedis:
     async def stop(self) -> None:
         """Stops the server that `start` started. A second call does nothing."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
+        if process is not None:
             process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_LIMIT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+            await asyncio.to_thread(reap, process)
 
-    async def _answering(self, process: asyncio.subprocess.Process) -> None:
-        while process.returncode is None:
+    async def _answering(self, process: subprocess.Popen[bytes]) -> None:
+        while process.poll() is None:
             with suppress(OSError):
                 reader, writer = await asyncio.open_unix_connection(str(self.socket_path))
                 writer.write(b"PING\r\n")
