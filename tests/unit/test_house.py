@@ -34,14 +34,22 @@ def pinned(name: str) -> dict[str, str]:
     return {canonicalize_name(pin.split("==")[0]): pin.split("==")[1] for pin in pins(name)}
 
 
+def requirements(name: str) -> list[Requirement]:
+    """Ours as pyproject.toml has them now, another's as installed; what an extra asks for carries its marker."""
+    if name != "automesh":
+        return [Requirement(text) for text in metadata.requires(name) or []]
+    extras = PROJECT["project"]["optional-dependencies"]
+    optional = [f'{text}; extra == "{extra}"' for extra, texts in extras.items() for text in texts]
+    return [Requirement(text) for text in (*PROJECT["project"]["dependencies"], *optional)]
+
+
 def needed(name: str, extras: frozenset[str], seen: set[tuple[str, frozenset[str]]]) -> set[str]:
     """Names of all that the installed distribution `name` needs here, itself included."""
     if (name, extras) in seen:
         return set()
     seen.add((name, extras))
     names = {name}
-    for text in metadata.requires(name) or []:
-        requirement = Requirement(text)
+    for requirement in requirements(name):
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in extras | {""}):
             names |= needed(canonicalize_name(requirement.name), frozenset(requirement.extras), seen)
     return names

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OPTIONS = ["-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "--rootdir"]
+OPTIONS = ["-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-c", ROOT / "pyproject.toml", "--rootdir"]
 
 
 def run(folder: Path, body: str, **env: str) -> str:
@@ -20,7 +20,12 @@ def run(folder: Path, body: str, **env: str) -> str:
     environment = {key: value for key, value in os.environ.items() if key != "AUTOMESH_REQUIRE_ALL"}
     command = [sys.executable, "-m", "pytest", *OPTIONS, folder, folder / "tests"]
     done = subprocess.run(
-        command, cwd=folder, env={**environment, "PATH": "/nowhere", **env}, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PATH": "/nowhere", **env},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr
 
