@@ -40,7 +40,10 @@ binary() { find "$TOOLS/buf/node_modules/@bufbuild" -path '*/bin/buf' -path '*/b
 
 # The commit that the protos must stay compatible with; empty where there is none.
 base_commit() {
-  if [ -n "${AUTOMESH_BASE:-}" ]; then git rev-parse --verify --quiet "$AUTOMESH_BASE^{commit}"; return; fi
+  if [ -n "${AUTOMESH_BASE:-}" ]; then
+    git rev-parse --verify --quiet "$AUTOMESH_BASE^{commit}" || { say "breaking: AUTOMESH_BASE=$AUTOMESH_BASE is no commit here"; exit 1; }
+    return
+  fi
   local base
   base=$(git merge-base HEAD origin/main 2>/dev/null) || return 0
   # On main itself the merge base is HEAD: compare with what HEAD was made from.

@@ -19,19 +19,20 @@ give_up() {
 
 works() { "$1" version >/dev/null 2>&1; }
 
-# The first Debian mirror in this machine's apt configuration.
+# The first Debian mirror in this machine's apt configuration; asks nothing of the network and changes no state.
 mirror() {
-  apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -E 'debian/?$' | head -n 1 || true
+  apt-get -o "Dir::State::lists=$1" update --print-uris 2>/dev/null |
+    sed -n "s#^'\(.*/debian\)/dists/.*#\1#p" | head -n 1 || true
 }
 
 fetch() {
   local site keyring=() state
-  site=$(mirror)
-  [ -n "$site" ] || give_up "apt on this machine has no Debian mirror configured"
-  [ -e "$KEYRING" ] && keyring=("signed-by=$KEYRING")
   state=$HOME_DIR/apt
   rm -rf "$state" && mkdir -p "$state/lists/partial" "$state/archives/partial" "$state/out"
-  echo "deb [arch=$(dpkg --print-architecture) ${keyring[*]}] $site $SUITE main" >"$state/sources.list"
+  site=$(mirror "$state/lists")
+  [ -n "$site" ] || give_up "apt on this machine has no Debian mirror configured"
+  if [ -e "$KEYRING" ]; then keyring=("signed-by=$KEYRING"); fi
+  echo "deb [arch=$(dpkg --print-architecture) ${keyring[*]:-}] $site $SUITE main" >"$state/sources.list"
   local options=(
     -o "Dir::Etc::SourceList=$state/sources.list" -o "Dir::Etc::SourceParts=/dev/null"
     -o "Dir::State=$state" -o "Dir::State::Lists=$state/lists" -o "Dir::State::status=/dev/null"
