@@ -69,6 +69,8 @@ def mark_packages(out: Path, protos: list[str]) -> None:
     """An __init__.py in every generated package, but not in `automesh`: that namespace is shared with libs/automesh."""
     for folder in {parent for proto in protos for parent in Path(proto).parents if len(parent.parts) > 1}:
         (out / folder / "__init__.py").write_text(f'"""Generated from proto/{folder.as_posix()}: do not edit."""\n')
+        if len(folder.parts) == 2:  # noqa: PLR2004 - an area, automesh/<area>: its stubs count for users too (PEP 561)
+            (out / folder / "py.typed").touch()
 
 
 def files(root: Path) -> dict[Path, Path]:
