@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["automesh.testing.databases"]
+
 TOOLS = Path(__file__).resolve().parents[1] / ".tools"
 REQUIRE_ALL = "AUTOMESH_REQUIRE_ALL"
 

@@ -65,8 +65,8 @@ _MESSAGES: tuple[tuple[type[Exception], str], ...] = (
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, so that another one may do better."""
-    if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error) and "pool" not in str(error)
+    if isinstance(error, asyncpg.InterfaceError):  # its only words for it: "is closed", "has been released back"
+        return ("closed" in str(error) and "pool is" not in str(error)) or "released back" in str(error)
     return isinstance(error, _LOST)
 
 

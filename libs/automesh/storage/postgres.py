@@ -75,6 +75,7 @@ class Database:
         max_size: int = 10,
         wait_s: float = 30.0,
         statement_limit_s: float = 30.0,
+        acquire_limit_s: float = 10.0,
     ) -> AsyncIterator[Database]:
         """Connects, waiting at most `wait_s` for a database that is not up yet; closes the pool at the end.
 
@@ -85,7 +86,7 @@ class Database:
         settings = _server_settings(schema, statement_limit_s)
         pool = await _connect(dsn, settings, min_size=min_size, max_size=max_size, wait_s=wait_s)
         try:
-            yield cls(pool, schema)
+            yield cls(pool, schema, acquire_limit_s=acquire_limit_s)
         finally:
             await _close(pool)
 

@@ -1,0 +1,15 @@
+"""Which servers tests use, from the environment: `AUTOMESH_TEST_POSTGRES_DSN`, `AUTOMESH_TEST_REDIS_URL`."""
+
+from __future__ import annotations
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Empty means: start one out of the wheels."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTOMESH_TEST_", frozen=True)
+
+    postgres_dsn: str = ""
+    """A role that may create databases and roles; databases named automesh_test_* come and go."""
+    redis_url: str = ""
