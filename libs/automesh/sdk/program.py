@@ -1,0 +1,43 @@
+"""Makes a program of an agent: settings from the environment, logging, signals, exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from pydantic import ValidationError as SettingsError
+
+from automesh.core.errors import AutomationError
+from automesh.sdk.agent import Agent
+from automesh.sdk.connection import connect
+from automesh.sdk.settings import SdkSettings
+from automesh.telemetry.logs import configure_logging
+
+log = structlog.get_logger("automesh.sdk")
+
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
+
+
+def run(agent: Agent) -> None:
+    """Runs the agent until SIGTERM or Ctrl-C, then finishes what it holds. Exits 78 when it cannot start as told."""
+    try:
+        settings = SdkSettings()
+    except SettingsError as error:
+        sys.exit(f"cannot start: {error}")
+    configure_logging(agent.name, settings.log_level, context=structlog.contextvars.get_contextvars)
+    try:
+        asyncio.run(_work(agent, settings))
+    except AutomationError as error:
+        log.error("cannot go on", reason=error.reason, error=error.message)
+        sys.exit(EXIT_CONFIGURATION)
+
+
+async def _work(agent: Agent, settings: SdkSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with connect(settings) as connection:
+        await agent.run(connection, stop=stop)
