@@ -111,7 +111,12 @@ class Issuer:
         names += [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips]
         builder = (
             _builder(
-                "automesh", self.certificate.subject, public_key, lifetime, now, self.certificate.not_valid_after_utc
+                common_name="automesh",
+                issuer=self.certificate.subject,
+                public_key=public_key,
+                lifetime=lifetime,
+                now=now,
+                latest=self.certificate.not_valid_after_utc,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(ca=False), critical=True)
@@ -132,45 +137,49 @@ class Issuer:
 def new_root(name: str, *, lifetime: timedelta, now: datetime) -> Issuer:
     """A self-signed root."""
     key = new_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    return Issuer(_sign_ca(subject, subject, key, key, lifetime, now, path_length=1, parent=None), key)
+    return Issuer(_sign_ca(name, key, lifetime=lifetime, now=now), key)
 
 
 def new_intermediate(root: Issuer, name: str, *, lifetime: timedelta, now: datetime) -> Issuer:
     """An issuer below `root`, which can then be taken offline."""
     key = new_key()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = _sign_ca(
-        subject, root.certificate.subject, key, root.key, lifetime, now, path_length=0, parent=root.certificate
-    )
+    certificate = _sign_ca(name, key, lifetime=lifetime, now=now, root=root)
     return Issuer(certificate, key, (certificate, *root.between))
 
 
 def _sign_ca(
-    subject: x509.Name,
-    issuer: x509.Name,
+    name: str,
     key: ec.EllipticCurvePrivateKey,
-    signer: ec.EllipticCurvePrivateKey,
+    *,
     lifetime: timedelta,
     now: datetime,
-    *,
-    path_length: int,
-    parent: x509.Certificate | None,
+    root: Issuer | None = None,
 ) -> x509.Certificate:
-    latest = parent.not_valid_after_utc if parent else now + lifetime
-    common_name = str(subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    parent = root.certificate if root else None
     builder = (
-        _builder(common_name, issuer, key.public_key(), lifetime, now, latest)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        _builder(
+            common_name=name,
+            issuer=parent.subject if parent else _named(name),
+            public_key=key.public_key(),
+            lifetime=lifetime,
+            now=now,
+            latest=parent.not_valid_after_utc if parent else now + lifetime,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if root else 1), critical=True)
         .add_extension(_key_usage(ca=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
     if parent is not None:
         builder = builder.add_extension(_authority(parent), critical=False)
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(root.key if root else key, hashes.SHA256())
+
+
+def _named(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _builder(
+    *,
     common_name: str,
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
@@ -180,7 +189,7 @@ def _builder(
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+        .subject_name(_named(common_name))
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())

@@ -149,7 +149,7 @@ class IdentityFiles:
                 contents.append((self.folder / name).read_bytes())
             except OSError as error:
                 raise BadIdentity(
-                    f"cannot read {self.folder / name}: {error.strerror}. `automesh up` makes identities on this machine; "
+                    f"cannot read {self.folder / name}: {error.strerror}. `automesh up` makes identities here; "
                     "elsewhere set AUTOMESH_IDENTITY_DIR to the folder that holds cert.pem, key.pem and bundle.pem",
                     path=self.folder / name,
                 ) from error

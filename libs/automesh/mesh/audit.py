@@ -1,0 +1,162 @@
+"""The audit trail of a process: every entry is on disk before the call is answered, then shipped to auth.
+
+The spool survives a kill -9 of the process and an absence of auth. It is bounded: when it is full, calls that would
+have to be audited are refused, because an action that nobody can find again must not happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import structlog
+
+from automesh.core.errors import AutomationError, Unavailable
+from automesh.core.ids import new_id
+
+log = structlog.get_logger()
+
+BATCH = 500
+MAX_SPOOL_BYTES = 64 * 1024 * 1024
+SHIP_EVERY_S = 0.25
+RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """Who did what with which outcome; see automesh.auth.v1.AuditEvent for the fields."""
+
+    method: str
+    outcome: str
+    tenant_id: str = ""
+    subject: str = ""
+    workload: str = ""
+    resource: str = ""
+    reason: str = ""
+    request_id: str = ""
+    service: str = ""
+    event_id: str = field(default_factory=lambda: new_id("evt"))
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+
+AuditSink = Callable[[Sequence[AuditEvent]], Awaitable[None]]
+"""Stores events durably; may be given the same event twice."""
+
+
+class AuditLog:
+    """Spool and shipper of one process. `record` is cheap (a write to the page cache) and never waits."""
+
+    def __init__(self, folder: Path, *, service: str, instance_id: str, max_bytes: int = MAX_SPOOL_BYTES) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder, self._service, self._max_bytes = folder, service, max_bytes
+        self._path = folder / f"{service}-{instance_id}.jsonl"
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._size = os.fstat(self._file).st_size
+        self._shipped = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another entry fits; check it before doing what must be audited."""
+        return self._size < self._max_bytes
+
+    def require_room(self) -> None:
+        """Raises Unavailable when the spool is full."""
+        if not self.has_room:
+            raise Unavailable(
+                "the audit spool is full because auth cannot be reached: nothing may be changed meanwhile"
+            )
+
+    def record(self, event: AuditEvent) -> None:
+        """Writes the entry to the spool."""
+        line = orjson.dumps(asdict(event)) + b"\n"
+        os.write(self._file, line)
+        self._size += len(line)
+
+    async def ship_forever(self, sink: AuditSink) -> None:
+        """Sends what is spooled, and what dead processes of this service left behind, until cancelled."""
+        while True:
+            try:
+                await self._adopt(sink)
+                while await self.ship(sink):
+                    pass
+                await asyncio.sleep(SHIP_EVERY_S)
+            except AutomationError as error:
+                log.warning(
+                    "audit entries wait in the spool", error=str(error), spooled_bytes=self._size - self._shipped
+                )
+                await asyncio.sleep(RETRY_S)
+
+    async def ship(self, sink: AuditSink) -> bool:
+        """Sends one batch; False when there was nothing to send."""
+        events, end = _read(self._file, self._shipped)
+        if not events:
+            return False
+        await sink(events)
+        self._shipped = end
+        if self._shipped == self._size:  # nothing came in between: start over with an empty file
+            os.ftruncate(self._file, 0)
+            self._size = self._shipped = 0
+        return True
+
+    async def close(self, sink: AuditSink, *, timeout_s: float = 2.0) -> None:
+        """A last try to send; what is not sent stays on disk for the next process of the service."""
+        with contextlib.suppress(AutomationError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while await self.ship(sink):
+                    pass
+        if self._shipped == self._size:
+            self._path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    async def _adopt(self, sink: AuditSink) -> None:
+        for path in self._others():
+            await _ship_orphan(path, sink)
+
+    def _others(self) -> list[Path]:
+        return [path for path in self._folder.glob(f"{self._service}-*.jsonl") if path != self._path]
+
+
+async def _ship_orphan(path: Path, sink: AuditSink) -> None:
+    file = _opened(path)
+    if file is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        offset = 0
+        while True:
+            events, offset = _read(file, offset)
+            if not events:
+                break
+            await sink(events)
+        os.unlink(path)
+    except BlockingIOError:
+        return  # its process lives and ships by itself
+    finally:
+        os.close(file)
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+
+
+def _read(file: int, offset: int) -> tuple[list[AuditEvent], int]:
+    """Up to BATCH whole entries from `offset`, and the offset behind them. A torn last line waits, or is skipped."""
+    data = os.pread(file, BATCH * 1024, offset)
+    whole, _, _ = data.rpartition(b"\n")
+    lines = whole.split(b"\n")[:BATCH] if whole else []
+    events = []
+    for line in lines:
+        with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+            events.append(AuditEvent(**orjson.loads(line)))
+    return events, offset + sum(len(line) + 1 for line in lines)
