@@ -1,0 +1,1 @@
+"""What the mesh is made of: instances, and the snapshot of all of them. Pure."""

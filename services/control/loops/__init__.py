@@ -1,0 +1,1 @@
+"""What runs in control all the time: following the catalogue."""

@@ -1,0 +1,1 @@
+"""Control's servicers: they translate, and nothing else."""
