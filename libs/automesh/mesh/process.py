@@ -205,7 +205,9 @@ def _registry(mesh: Mesh) -> Registry:
     if mesh.registry is not None:
         return mesh.registry
     if settings.registry == "consul":
-        return ConsulRegistry(settings.consul_address, token_file=settings.consul_token_file)
+        return ConsulRegistry(
+            settings.consul_address, token_file=settings.consul_token_file, ca_file=settings.consul_ca_file
+        )
     return EmbeddedRegistry(settings.control_address, mesh.files)
 
 
