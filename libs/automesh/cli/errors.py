@@ -1,0 +1,39 @@
+"""What went wrong, for a person at a terminal: the message, and the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from automesh.core.errors import AutomationError
+
+NEXT_STEPS = {
+    "UNAUTHENTICATED": "Sign in: automesh login",
+    "PERMISSION_DENIED": "See what you may do: automesh whoami",
+    "TASK_NOT_FOUND": "See your tasks: automesh task list",
+    "UNKNOWN_TASK_TYPE": "See what agents can do: automesh agents",
+    "UNAVAILABLE": "See what is wrong: automesh status",
+}
+
+
+class CliError(AutomationError):
+    """Ends the command with exit status 1 and one message."""
+
+    reason = "CLI"
+
+    def __init__(self, message: str, *, next_step: str = "", **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.next_step = next_step
+
+
+def from_status(status: Mapping[str, Any], http_status: int) -> CliError:
+    """The error in a google.rpc.Status that the gateway answered with."""
+    message = str(status.get("message") or f"the gateway answered {http_status}")
+    reason = ""
+    for detail in status.get("details", ()):
+        kind = str(detail.get("@type", ""))
+        if kind.endswith("google.rpc.ErrorInfo"):
+            reason = str(detail.get("reason", ""))
+        if kind.endswith("google.rpc.RetryInfo"):
+            message += f" (try again in {detail.get('retryDelay', 'a while')})"
+    return CliError(message, next_step=NEXT_STEPS.get(reason, ""), reason=reason, status=http_status)

@@ -1,0 +1,50 @@
+"""The `automesh` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.markup import escape
+
+from automesh.cli import account, demo, mesh, stack, tasks
+from automesh.cli.context import common_flags
+from automesh.cli.output import errors
+from automesh.core.errors import AutomationError
+
+cli = typer.Typer(
+    help="A self-hosted automation platform: submit development tasks, agents do them, you watch.",
+    epilog="Begin: automesh up, then automesh task submit test_generation -i module=packaging.version --watch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+cli.callback()(common_flags)
+stack.register(cli)
+cli.command()(demo.demo)
+cli.command()(account.login)
+cli.command()(account.logout)
+cli.command()(account.whoami)
+cli.command()(account.token)
+cli.command()(account.audit)
+cli.command("agents")(account.agents)
+cli.add_typer(tasks.app, name="task")
+cli.add_typer(mesh.app, name="mesh")
+cli.add_typer(account.certificates, name="cert")
+cli.add_typer(account.keys, name="key")
+cli.add_typer(account.users, name="user")
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+def app() -> None:
+    """Runs the command; errors are one message and the next step, never a traceback."""
+    try:
+        cli()
+    except AutomationError as error:
+        errors.print(f"[red]error:[/red] {escape(error.message)}", highlight=False)
+        if next_step := getattr(error, "next_step", ""):
+            errors.print(f"       {escape(next_step)}", style="dim", highlight=False)
+        sys.exit(EXIT_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,63 @@
+"""How the CLI shows things: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+errors = Console(stderr=True)
+
+STATUS_STYLE = {
+    "SCHEDULED": "cyan",
+    "RUNNING": "blue",
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "CANCELLED": "yellow",
+    "SERVING": "green",
+    "DEGRADED": "yellow",
+    "NOT_SERVING": "red",
+}
+
+
+def print_json(value: Any) -> None:
+    """Plain JSON on standard output, the same with and without a terminal."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def short(status: str) -> str:
+    """TASK_STATUS_RUNNING -> RUNNING."""
+    for prefix in ("TASK_STATUS_", "HEALTH_STATUS_"):
+        status = status.removeprefix(prefix)
+    return status or "?"
+
+
+def coloured(status: str) -> str:
+    """A status in its colour, as rich markup."""
+    name = short(status)
+    style = STATUS_STYLE.get(name, "white")
+    return f"[{style}]{name}[/{style}]"
+
+
+def age(time: str) -> str:
+    """How long ago an RFC 3339 time was, in the largest whole unit: "12 s", "5 min", "3 h", "2 d"."""
+    if not time:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(int(seconds), 0)} s"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
+    """A table in the house's style."""
+    made = Table(*columns, title=title or None, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        made.add_row(*row)
+    return made
