@@ -137,7 +137,7 @@ class _Sending:
                 f"cannot reach {self._url}: {error}", next_step="Is it up? automesh status   (start it: automesh up)"
             ) from error
         if isinstance(error, httpx.HTTPError):
-            raise CliError(f"the connection to {self._url} failed: {error or type(error).__name__}") from error
+            raise CliError(f"the connection to {self._url} failed: {str(error) or type(error).__name__}") from error
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -159,7 +159,7 @@ def _load_session(target: Target) -> Json:
     return session if isinstance(session, dict) and session.get("url") == target.url else {}
 
 
-def _query(query: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _query(query: Mapping[str, Any]) -> list[tuple[str, Any]]:
     listed = {key: value if isinstance(value, list | tuple) else [value] for key, value in query.items()}
     return [(key, str(item)) for key, items in listed.items() for item in items if item not in (None, "")]
 

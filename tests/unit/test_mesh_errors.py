@@ -1,0 +1,73 @@
+"""Errors keep their class, message and details from server to client."""
+
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from automesh.core import errors
+from automesh.core.errors import AutomationError, FieldViolation, Kind, TaskError, ValidationError
+from automesh.mesh.errors import DETAILS_KEY, STATUS, from_rpc_error, to_status, translating_errors
+
+
+class SampleTaskError(TaskError):
+    """Known to both sides."""
+
+    kind = Kind.NOT_FOUND
+    reason = "SAMPLE_TASK_NOT_FOUND"
+
+
+def sent(error: AutomationError) -> grpc.aio.AioRpcError:
+    details = (DETAILS_KEY, to_status(error).SerializeToString())
+    return rpc_error(STATUS[error.kind], error.message, details)
+
+
+def rpc_error(code: grpc.StatusCode, message: str, *trailing: tuple[str, bytes]) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*trailing), message)
+
+
+def test_every_kind_has_a_status() -> None:
+    assert set(STATUS) == set(Kind)
+    assert len(set(STATUS.values())) == len(STATUS)
+
+
+def test_a_derived_error_comes_back_as_itself() -> None:
+    got = from_rpc_error(sent(SampleTaskError("task t1 is not here", taskId="t1")))
+    assert type(got) is SampleTaskError
+    assert (got.message, got.metadata) == ("task t1 is not here", {"taskId": "t1"})
+
+
+def test_field_violations_come_back() -> None:
+    error = ValidationError("bad", violations=[FieldViolation("a", "no"), FieldViolation("b.c", "neither")])
+    got = from_rpc_error(sent(error))
+    assert isinstance(got, ValidationError)
+    assert got.violations == error.violations
+
+
+def test_the_time_to_wait_comes_back() -> None:
+    got = from_rpc_error(sent(errors.Exhausted("full", retry_after=timedelta(seconds=1.5))))
+    assert got.retry_after == timedelta(seconds=1.5)
+
+
+def test_a_reason_nobody_knows_becomes_the_class_of_its_code() -> None:
+    status = status_pb2.Status(code=5, message="gone")
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="OF_ANOTHER_VERSION", domain="automesh"))
+    got = from_rpc_error(rpc_error(grpc.StatusCode.NOT_FOUND, "gone", (DETAILS_KEY, status.SerializeToString())))
+    assert type(got) is errors.NotFound
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_bare_status_becomes_an_error(code: grpc.StatusCode) -> None:
+    got = from_rpc_error(rpc_error(code, "bare"))
+    assert got.message == "bare"
+
+
+def test_details_that_are_garbage_do_not_hide_the_error() -> None:
+    got = from_rpc_error(rpc_error(grpc.StatusCode.UNAVAILABLE, "away", (DETAILS_KEY, b"\xff\xff\xff")))
+    assert isinstance(got, errors.Unavailable)
+
+
+def test_no_rpc_error_leaves_the_translating_block() -> None:
+    with pytest.raises(errors.Unavailable), translating_errors():
+        raise rpc_error(grpc.StatusCode.UNAVAILABLE, "away")
