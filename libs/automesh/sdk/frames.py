@@ -21,6 +21,7 @@ MAX_PROGRESS_MESSAGE = 1024  # characters
 MAX_CHECKPOINT = 64 * 1024  # bytes
 MAX_RESULT = 1024 * 1024  # bytes
 MAX_FAILURE_MESSAGE = 16 * 1024  # bytes
+MAX_DEPTH = 30  # levels; protobuf reads 100 messages deep, and a level of a Struct takes three
 _ENVELOPE = 1024  # bytes left for what surrounds a result in its message
 
 
@@ -99,27 +100,26 @@ def leased_task(lease: pb.Lease, now: datetime) -> LeasedTask:
 def _struct(result: Mapping[str, Any]) -> Struct:
     struct = Struct()
     try:
-        _refuse_odd_numbers(result)
+        _refuse_odd_values(result)
         struct.update(result)
-        # Read back at once: a result nested too deeply would break the whole stream at the other end.
-        return Struct.FromString(struct.SerializeToString())
-    except (ValueError, TypeError, AttributeError, RecursionError, UnicodeError) as error:
-        raise _bad_result(str(error) or type(error).__name__) from error
-    except Exception as error:  # protobuf's DecodeError and EncodeError share no narrower base
-        raise _bad_result(type(error).__name__) from error
+    except (ValueError, TypeError, AttributeError) as error:  # UnicodeError is a ValueError
+        raise _bad_result(str(error)) from error
+    return struct
 
 
-def _refuse_odd_numbers(value: object) -> None:
+def _refuse_odd_values(value: object, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is not a JSON number")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is not a string")
-            _refuse_odd_numbers(item)
+            _refuse_odd_values(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_odd_numbers(item)
+            _refuse_odd_values(item, depth + 1)
 
 
 def _bad_result(why: str) -> PermanentError:

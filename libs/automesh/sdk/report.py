@@ -75,18 +75,18 @@ class Report:
             return self._end_not_before
         return self._not_before if self._progress_due or self._lines else _NEVER
 
-    def take(self) -> Iterator[pb.WorkRequest]:
+    def take(self) -> list[pb.WorkRequest]:
         """The frames that are due now, in the order they must be sent in."""
         now = self._clock()
         if self.due() > now:
-            return
+            return []
         self._not_before = now + REPORT_INTERVAL_S
-        yield from self._take_lines()
-        yield from self._take_progress()
+        taken = [*self._take_lines(), *self._take_progress()]
         if self._end is not None:
             self._end_not_before = now + self._repeat_s
             self.times_ended += 1
-            yield self._end
+            taken.append(self._end)
+        return taken
 
     def _take_lines(self) -> Iterator[pb.WorkRequest]:
         if not self._lines:

@@ -19,7 +19,6 @@ log = structlog.get_logger("automesh.sdk")
 WorkCall = grpc.aio.StreamStreamCall[pb.WorkRequest, pb.WorkResponse]
 
 BEAT_SHARE = 0.75  # of the heartbeat interval: beats come a little more often than asked for
-MAX_UNANSWERED = 1000
 _IDLE_S = 1.0  # the longest nap of the writer
 _CLOSE_S = 1.0  # how long the other side may take to close a stream that we closed
 
@@ -44,14 +43,15 @@ class Session:
         self._elapsed = elapsed
         self._credit = 0  # asked for and not yet used
         self._urgent: deque[pb.WorkRequest] = deque()
-        self._beats: deque[float] = deque(maxlen=MAX_UNANSWERED)  # sent, not answered
         self._next_beat = 0.0
         self._heard_at = elapsed()
+        self._said_at = elapsed()
         self._drain_said = asyncio.Event()
         self._left = False
 
     async def run(self) -> None:
         """Raises StreamEnded or AioRpcError when the stream is over; returns when the agent has drained."""
+        self._jobs.fence(self._terms)  # a lease that is too old is given up even if it could still be saved
         try:
             async with asyncio.timeout(self._terms.lease_ttl_s):
                 await first_of(self._attach())
@@ -86,8 +86,10 @@ class Session:
 
     async def _read(self) -> None:
         while isinstance(message := await self._call.read(), pb.WorkResponse):
-            # A process that was stopped for long finds old answers here: first see which leases they come too late for.
+            # A process that was stopped for long finds old messages here: first see which leases are too old for them.
             self._jobs.fence(self._terms)
+            # They hear us while we hear them. Were only our way to them closed, they would send `revoked` in time.
+            self._jobs.renew(self._said_at)
             self._heard_at = self._elapsed()
             self._take(message)
         if not self._left:
@@ -104,8 +106,7 @@ class Session:
             case "ack":
                 self._jobs.acknowledged(message.ack)
             case "heartbeat":
-                if self._beats:
-                    self._jobs.renew(self._beats.popleft())
+                pass
             case "goaway":
                 self._go_away(message.goaway)
             case other:
@@ -126,6 +127,7 @@ class Session:
             self._jobs.changed.clear()
             for frame in self._due():
                 await self._call.write(frame)
+                self._said_at = self._elapsed()
                 if frame.HasField("drain"):
                     self._drain_said.set()
             await self._nap()
@@ -135,7 +137,6 @@ class Session:
             yield self._urgent.popleft()
         if (now := self._elapsed()) >= self._next_beat:
             self._next_beat = now + self._terms.heartbeat_s * BEAT_SHARE
-            self._beats.append(now)
             yield pb.WorkRequest(heartbeat=pb.Heartbeat())
         for report in self._jobs.reports():
             yield from report.take()
@@ -157,9 +158,11 @@ class Session:
 
     async def _watch(self) -> None:
         """A connection can die without a sign: then nothing comes any more."""
-        while (left_s := self._heard_at + self._terms.fence_after_s - self._elapsed()) > 0:
+        while True:
+            left_s = self._heard_at + self._terms.fence_after_s - self._elapsed()
+            if left_s <= 0:
+                raise StreamEnded("no word from the orchestrator")
             await asyncio.sleep(min(left_s, self._terms.heartbeat_s))
-        raise StreamEnded("no word from the orchestrator")
 
     async def _leave(self) -> None:
         await self._drain_said.wait()

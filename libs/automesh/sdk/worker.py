@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import grpc
@@ -157,6 +157,10 @@ class Worker:
             log.info("agent registered", agent_id=self.agent_id, slots=self.slots)
 
     def _refused(self, error: AutomationError) -> None:
+        if error.reason == "AGENT_NOT_FOUND" and self._terms is not None:
+            log.warning("the orchestrator has forgotten this agent: registering anew", agent_id=self.agent_id)
+            self._terms = replace(self._terms, agent_id="")
+            return
         if self._terms is None and error.kind in _HOPELESS:
             raise error
         log.warning("orchestrator not reached", reason=error.reason, why=error.message)

@@ -26,7 +26,8 @@ def configure_logging(service: str, level: str = "info", *, context: Context = d
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
-        structlog.processors.dict_tracebacks,
+        # Without the values of local variables: they hold keys, passwords and whole inputs.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
     ]
     render = structlog.processors.JSONRenderer(serializer=_dumps)
     structlog.configure(
