@@ -1,0 +1,1 @@
+"""Cryptographic libraries behind the domain's ports: Argon2 and JOSE."""

@@ -1,0 +1,1 @@
+"""The schema of auth, forward only."""

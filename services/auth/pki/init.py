@@ -1,0 +1,30 @@
+"""`init`: everything that must be there before the first process of the mesh starts. Safe to repeat at any time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from automesh.storage.keyring import Keyring
+from services.auth.pki import folder
+from services.auth.pki.creation import ensure_authority
+from services.auth.pki.identities import ensure_identity
+from services.auth.pki.layout import Plan
+from services.auth.pki.web import ensure_web
+
+
+def initialise(plan: Plan, now: datetime) -> None:
+    """Authority, sealing keys, first identities, web certificate. Raises PkiError, KeyringError: what to mend."""
+    layout = plan.layout
+    with folder.locked(layout.pki):
+        issuer = ensure_authority(plan, now)
+        _ensure_keyring(plan.keyring or layout.keyring)
+        for service in plan.services:
+            ensure_identity(plan, service, issuer, now)
+        ensure_web(plan, now)
+
+
+def _ensure_keyring(path: Path) -> None:
+    """Nothing mends a lost keyring, so what is there is checked, and only an absent one is made."""
+    folder.make_private(path.parent)
+    Keyring.from_file(path, create=True)

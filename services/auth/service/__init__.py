@@ -1,0 +1,1 @@
+"""The rpcs of automesh.auth.v1: translate the request, ask the domain, translate back."""
