@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,7 +12,7 @@ import structlog
 from automesh.control.v1 import registry_service_pb2 as pb
 from automesh.control.v1 import registry_service_pb2_grpc as rpc
 from automesh.core.errors import PermissionDenied, ValidationError
-from automesh.mesh.identity import IdentityFiles
+from automesh.mesh.identity import BadIdentity, IdentityFiles
 from automesh.mesh.registry import HEALTH_POLL_S, HealthCheck, Instance
 
 log = structlog.get_logger(__name__)
@@ -35,16 +34,9 @@ Call = Any
 class EmbeddedRegistry:
     """An `automesh.mesh.registry.Registry` whose other half is services/control."""
 
-    def __init__(
-        self,
-        address: str,
-        identity: IdentityFiles,
-        *,
-        generation_check: Callable[[], str] | None = None,
-    ) -> None:
+    def __init__(self, address: str, identity: IdentityFiles) -> None:
         self._address = address
         self._identity = identity
-        self._generation = generation_check or identity.generation
 
     async def hold(self, instance: Instance, healthy: HealthCheck) -> None:
         """See Registry.hold. Registers anew whenever control comes back."""
@@ -64,7 +56,7 @@ class EmbeddedRegistry:
             try:
                 if await self._attach(instance, healthy, stop):
                     backoff = FIRST_BACKOFF_S
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, BadIdentity, TimeoutError) as error:
                 _raise_if_final(error)
                 log.warning("registry is away, trying again", address=self._address, error=_words(error), in_s=backoff)
                 backoff = min(2 * backoff, MAX_BACKOFF_S)
@@ -72,7 +64,7 @@ class EmbeddedRegistry:
 
     async def _attach(self, instance: Instance, healthy: HealthCheck, stop: asyncio.Event) -> bool:
         """Holds one stream for as long as it lives. Returns whether control ever answered on it."""
-        generation, identity = self._generation(), self._identity.load()
+        generation, identity = self._identity.generation(), self._identity.load()
         credentials = grpc.ssl_channel_credentials(
             identity.bundle_pem, private_key=identity.key_pem, certificate_chain=identity.certificate_pem
         )
@@ -81,7 +73,7 @@ class EmbeddedRegistry:
             await asyncio.wait_for(channel.channel_ready(), REPLY_TIMEOUT_S)
             call: Call = rpc.RegistryServiceStub(channel).HoldRegistration()
             known = False
-            while not stop.is_set() and self._generation() == generation:
+            while not stop.is_set() and self._identity.generation() == generation:
                 state = await healthy()
                 ttl_s = await _say(call, instance, state)
                 if ttl_s is None:
