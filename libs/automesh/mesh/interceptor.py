@@ -8,23 +8,22 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import grpc
 import structlog
 
 from automesh.core.errors import AutomationError, InternalError, Unauthenticated, Unavailable
-from automesh.core.ids import new_id
 from automesh.mesh import caller as callers
 from automesh.mesh.audit import AuditEvent, AuditLog
 from automesh.mesh.caller import Caller
 from automesh.mesh.errors import STATUS, Unimplemented, abort
 from automesh.mesh.identity import BadIdentity, SpiffeId
 from automesh.mesh.policy import AccessTable, Rule
-from automesh.mesh.tokens import TokenVerifier
+from automesh.mesh.tokens import Claims, TokenVerifier
 from automesh.telemetry.metrics import ServerMetrics
-from automesh.telemetry.traces import TRACEPARENT, new_traceparent, valid_traceparent
+from automesh.telemetry.traces import TRACEPARENT, new_request_id, new_traceparent, valid_traceparent
 
 log = structlog.get_logger()
 
@@ -69,41 +68,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    def workload(self, context: Context, metadata: Mapping[str, str]) -> Caller:
-        """The calling process and the ids of the request. Raises Unauthenticated for a certificate that is no good."""
-        traceparent = metadata.get(TRACEPARENT, "")
-        return Caller(
-            workload=self._spiffe_id(context),
-            request_id=metadata.get(REQUEST_ID, "")[:_MAX_REQUEST_ID] or new_id("req"),
-            traceparent=traceparent if valid_traceparent(traceparent) else new_traceparent(),
-            peer=context.peer(),
-        )
-
-    async def sign_in(self, caller: Caller, metadata: Mapping[str, str]) -> Caller:
-        """Adds the person or key behind the token, if there is one. Raises Unauthenticated for one that is no good."""
+    async def claims(self, metadata: Mapping[str, str]) -> Claims | None:
+        """What the token says; None without one. Raises Unauthenticated for one that is no good."""
         authorization = metadata.get("authorization")
         if authorization is None:
-            return caller
+            return None
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("the authorization header must read: Bearer <access token>")
-        claims = await self._tokens.verify(token.strip())
-        return replace(
-            caller,
-            subject=claims.subject,
-            name=claims.name,
-            tenant_id=claims.tenant_id,
-            roles=claims.roles,
-            permissions=claims.permissions,
-        )
+        return await self._tokens.verify(token.strip())
 
-    def _spiffe_id(self, context: Context) -> SpiffeId:
+    def workload(self, context: Context) -> SpiffeId:
+        """The identity in the certificate. Raises Unauthenticated for one that is no good."""
         # peer_spiffe_id alone: with two URIs in the certificate TLS passes, and only this property stays away.
         values = context.auth_context().get("peer_spiffe_id")
         if not values:
             raise Unauthenticated("the certificate of the caller has no single SPIFFE id")
         try:
-            workload = SpiffeId.parse(next(iter(values)).decode())
+            workload = _parsed(next(iter(values)))
         except BadIdentity as error:
             raise Unauthenticated(error.message) from error
         if workload.trust_domain != self._trust_domain:
@@ -166,8 +148,13 @@ class _Guard:
         call.request = request
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         try:
-            call.enter(self._interceptor.workload(context, metadata))
-            call.enter(await self._interceptor.sign_in(call.caller, metadata))
+            workload = self._interceptor.workload(context)
+            try:
+                claims = await self._interceptor.claims(metadata)
+            except AutomationError:
+                call.enter(_caller(context, metadata, workload, None))  # the denial is audited with what is known
+                raise
+            call.enter(_caller(context, metadata, workload, claims))
             self._rule.check(call.caller)
             self._rule.check_tenant(call.caller, request)
             if self._rule.audited:
@@ -181,21 +168,20 @@ class _Guard:
 class _Call:
     """One call being served: started, and ended exactly once."""
 
-    __slots__ = ("_audit", "_context", "_method", "_metrics", "_rule", "_started", "_tokens", "caller", "request")
+    __slots__ = ("_audit", "_context", "_method", "_metrics", "_rule", "_started", "_token", "caller", "request")
 
     def __init__(self, method: str, rule: Rule, metrics: ServerMetrics, audit: AuditLog, context: Context) -> None:
         self._method, self._rule, self._metrics, self._audit, self._context = method, rule, metrics, audit, context
         self.caller = callers.NOBODY
         self.request: Any = None
-        self._tokens: list[Any] = []
+        self._token: Any = None
         self._started = time.perf_counter()
         metrics.begin()
 
     def enter(self, caller: Caller) -> None:
         """From now on this is who calls."""
-        if caller is not self.caller:
-            self.caller = caller
-            self._tokens.append(callers.enter(caller))
+        self.caller = caller
+        self._token = callers.enter(caller)
 
     async def failed(self, error: BaseException) -> None:
         """Ends the call with what went wrong; raises the abort for errors, returns for cancellation."""
@@ -220,8 +206,9 @@ class _Call:
     def _leave(self) -> None:
         # A generator closed by the garbage collector ends in another context, where there is nothing to undo.
         with contextlib.suppress(ValueError):
-            while self._tokens:
-                callers.leave(self._tokens.pop())
+            if self._token is not None:
+                callers.leave(self._token)
+        self._token = None
 
     def _record(self, code: str, reason: str, response: Any) -> None:
         caller = self.caller
@@ -237,6 +224,31 @@ class _Call:
                 request_id=caller.request_id,
             )
         )
+
+
+def _caller(context: Context, metadata: Mapping[str, str], workload: SpiffeId, claims: Claims | None) -> Caller:
+    traceparent = metadata.get(TRACEPARENT, "")
+    request_id = metadata.get(REQUEST_ID, "")[:_MAX_REQUEST_ID] or new_request_id()
+    if not valid_traceparent(traceparent):
+        traceparent = new_traceparent()
+    if claims is None:
+        return Caller(workload=workload, request_id=request_id, traceparent=traceparent, peer=context.peer())
+    return Caller(
+        workload=workload,
+        subject=claims.subject,
+        name=claims.name,
+        tenant_id=claims.tenant_id,
+        roles=claims.roles,
+        permissions=claims.permissions,
+        request_id=request_id,
+        traceparent=traceparent,
+        peer=context.peer(),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parsed(uri: bytes) -> SpiffeId:
+    return SpiffeId.parse(uri.decode())
 
 
 def _foreseen(error: BaseException, method: str) -> AutomationError | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 
 TRACEPARENT = "traceparent"
 _SHAPE = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -16,7 +16,12 @@ def valid_traceparent(text: str) -> bool:
 
 def new_traceparent() -> str:
     """The root of a new trace; not sampled until something records spans."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    return f"00-{random.getrandbits(128) or 1:032x}-{random.getrandbits(64) or 1:016x}-00"
+
+
+def new_request_id() -> str:
+    """An id for a request that came without one. Unique, not secret: it is made for every such call."""
+    return f"req_{random.getrandbits(96):024x}"
 
 
 def trace_id(traceparent: str) -> str:
