@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -184,7 +185,7 @@ async def test_a_dsn_that_cannot_be_read_is_refused_at_once(dsn: str) -> None:
 
 async def test_a_database_that_does_not_exist_is_refused_at_once(fresh_dsn: str) -> None:
     with pytest.raises(DatabaseRefused, match="does not exist"):
-        async with Database.open(fresh_dsn.replace("/automesh_test_", "/no_such_"), schema="public"):
+        async with Database.open(urlsplit(fresh_dsn)._replace(path="/no_such").geturl(), schema="public"):
             pass
 
 
