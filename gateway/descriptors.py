@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from automesh.core.errors import AutomationError
+from automesh.options.v1 import access_pb2
 
 SERVICE_PART = 1  # automesh.orchestrator.v1 is served by xds:///orchestrator
 _METHOD_FIELD, _SERVICE_FIELD, _MESSAGE_FIELD, _ENUM_FIELD = 2, 6, 4, 5  # field numbers in descriptor.proto
@@ -50,6 +51,10 @@ class Rpc:
     server_streaming: bool
     safe: bool
     """Marked NO_SIDE_EFFECTS."""
+    anonymous: bool
+    """Nobody needs to sign in."""
+    permission: str
+    """What a token must hold; empty when the access rule names none."""
     rules: tuple[HttpRule, ...]
 
 
@@ -139,6 +144,8 @@ def _rpcs(pool: DescriptorPool, file: descriptor_pb2.FileDescriptorProto) -> Ite
                     client_streaming=method.client_streaming,
                     server_streaming=method.server_streaming,
                     safe=method.options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS,
+                    anonymous=method.options.Extensions[access_pb2.access].anonymous,
+                    permission=method.options.Extensions[access_pb2.access].permission,
                     rules=rules,
                 )
 

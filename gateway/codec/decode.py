@@ -40,8 +40,7 @@ class Decoder:
         """A function that fills a message of this type from a JSON value; it raises BadValue."""
         name = descriptor.full_name
         if name not in self._readers:
-            # Placed before it is compiled: types may hold themselves.
-            self._readers[name] = lambda message, value: self._readers[name](message, value)
+            self._readers[name] = self._later(name)  # before it is compiled: types may hold themselves
             self._readers[name] = self._compile(descriptor)
         return self._readers[name]
 
@@ -53,6 +52,12 @@ class Decoder:
             oneof=field.containing_oneof.name if field.containing_oneof is not None else "",
             takes_null=not field.is_repeated and _takes_null(field),
         )
+
+    def _later(self, name: str) -> Fill:
+        def fill(message: Any, value: Any) -> None:
+            self._readers[name](message, value)
+
+        return fill
 
     def _compile(self, descriptor: Descriptor) -> Fill:
         name = descriptor.full_name
@@ -68,8 +73,8 @@ class Decoder:
         return _object(name, fields, self._ignore_unknown)
 
     def _setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
-        if _is_map(field):
-            return self._map_setter(field)
+        if is_map(field):
+            return self._map_setter(field.name, _message_type(field))
         if field.message_type is not None:
             fill = self.reader(field.message_type)
             return _message_list_setter(field.name, fill) if field.is_repeated else _message_setter(field.name, fill)
@@ -78,13 +83,13 @@ class Decoder:
             convert = _null_or(convert)
         return _list_setter(field.name, convert) if field.is_repeated else _scalar_setter(field.name, convert)
 
-    def _map_setter(self, field: FieldDescriptor) -> Callable[[Any, Any], None]:
-        key, value = field.message_type.fields_by_name["key"], field.message_type.fields_by_name["value"]
+    def _map_setter(self, name: str, entry: Descriptor) -> Callable[[Any, Any], None]:
+        key, value = entry.fields_by_name["key"], entry.fields_by_name["value"]
         to_key = scalars.from_text(key)
         if value.message_type is not None:
-            return _message_map_setter(field.name, to_key, self.reader(value.message_type))
+            return _message_map_setter(name, to_key, self.reader(value.message_type))
         convert = scalars.from_json(value)
-        return _map_setter(field.name, to_key, _null_or(convert) if _takes_null(value) else convert)
+        return _map_setter(name, to_key, _null_or(convert) if _takes_null(value) else convert)
 
     def _fill_any(self, message: Any, value: Any) -> None:
         if type(value) is not dict:
@@ -238,7 +243,14 @@ def _takes_null(field: FieldDescriptor) -> bool:
     return field.enum_type is not None and bool(field.enum_type.full_name == NULL_VALUE)
 
 
-def _is_map(field: FieldDescriptor) -> bool:
+def _message_type(field: FieldDescriptor) -> Descriptor:
+    if field.message_type is None:
+        raise TypeError(f"{field.full_name} is no message")
+    return field.message_type
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether the field is a map; to protobuf it is a list of entries."""
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 

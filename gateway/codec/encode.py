@@ -32,8 +32,7 @@ class Encoder:
         """A function that gives the JSON value of a message of this type."""
         name = descriptor.full_name
         if name not in self._writers:
-            # Placed before it is compiled: types may hold themselves.
-            self._writers[name] = lambda message: self._writers[name](message)
+            self._writers[name] = self._later(name)  # before it is compiled: types may hold themselves
             self._writers[name] = self._compile(descriptor)
         return self._writers[name]
 
@@ -43,6 +42,12 @@ class Encoder:
         if show is None:
             return lambda message: getattr(message, name)
         return lambda message: show(getattr(message, name))
+
+    def _later(self, name: str) -> Show:
+        def show(message: Any) -> Any:
+            return self._writers[name](message)
+
+        return show
 
     def _compile(self, descriptor: Descriptor) -> Show:
         name = descriptor.full_name

@@ -1,4 +1,4 @@
-"""Scalars of ProtoJSON, both ways. A converter takes what the JSON (or the query) held and gives what protobuf takes."""
+"""Scalars of ProtoJSON, both ways. A converter takes what the JSON (or query) held and gives what protobuf takes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII
 _BASE64 = re.compile(r"([A-Za-z0-9+/_-]*)(={0,2})", re.ASCII)
 _FLOAT_MAX = 3.4028235677973366e38  # halfway between the largest float and the next one: beyond, it rounds to infinity
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_WHOLE_MAX = 1e15  # beyond, a whole double may stand for its neighbours as well: an exponent says so
 
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)
@@ -45,7 +46,7 @@ def from_json(field: FieldDescriptor) -> Convert:
     """The converter for a JSON value of a scalar or enum field."""
     if field.type in INTEGER_RANGES:
         return _integer(*INTEGER_RANGES[field.type])
-    if field.type == FieldDescriptor.TYPE_ENUM:
+    if field.enum_type is not None:
         return _enum(field.enum_type)
     return {
         FieldDescriptor.TYPE_BOOL: _bool,
@@ -60,7 +61,7 @@ def from_text(field: FieldDescriptor) -> Convert:
     """The converter for the text of a query parameter, a path capture or a map key."""
     if field.type == FieldDescriptor.TYPE_BOOL:
         return _bool_text
-    if field.type == FieldDescriptor.TYPE_ENUM:
+    if field.enum_type is not None:
         return _enum_text(field.enum_type)
     if field.type in INTEGER_RANGES:
         return _integer_text(*INTEGER_RANGES[field.type])
@@ -71,18 +72,19 @@ def to_json(field: FieldDescriptor) -> Convert | None:
     """The converter for output; None where protobuf's value is JSON's."""
     if field.type in INTEGER_RANGES:
         return str if INTEGER_RANGES[field.type] in (INT64, UINT64) else None
-    if field.type == FieldDescriptor.TYPE_ENUM:
+    if field.enum_type is not None:
         return _enum_name(field.enum_type)
-    return {
+    writers: dict[int, Convert] = {
         FieldDescriptor.TYPE_BYTES: _base64,
         FieldDescriptor.TYPE_FLOAT: _short_float,
         FieldDescriptor.TYPE_DOUBLE: number_to_json,
-    }.get(field.type)
+    }
+    return writers.get(field.type)
 
 
 def number_to_json(value: float) -> Any:
     """A double: whole ones without a fraction, those that JSON lacks as strings."""
-    if value.is_integer() and abs(value) < 1e15 and (value or math.copysign(1, value) > 0):
+    if value.is_integer() and abs(value) < _WHOLE_MAX and (value or math.copysign(1, value) > 0):
         return int(value)
     if math.isfinite(value):
         return value
@@ -158,7 +160,7 @@ def _finite(number: float, text: str) -> float:
 
 def _bool(value: Any) -> bool:
     if value is True or value is False:
-        return value  # type: ignore[no-any-return]
+        return value
     raise BadValue(f"expected true or false, not {_kind(value)}")
 
 

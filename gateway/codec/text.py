@@ -1,4 +1,4 @@
-"""JSON text to Python values, stricter than the json module: no duplicate keys, no NaN, no trailing bytes, bounded depth."""
+"""JSON text to Python values, stricter than json.loads: no duplicate keys, no NaN, bounded depth."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Path templates of google.api.http, parsed: `/v1/{name=shelves/*}/books/{book.id}:archive`.
 
-Template = "/" Segment { "/" Segment } [ ":" verb ];  Segment = "*" | "**" | literal | "{" field.path [ "=" Segments ] "}".
+Template = "/" Segment { "/" Segment } [ ":" verb ]
+Segment = "*" | "**" | literal | "{" field.path [ "=" Segment { "/" Segment } ] "}"
 `**` matches zero or more segments; literals and `*` may follow it.
 """
 

@@ -1,4 +1,4 @@
-"""The route table: a trie over path segments. A literal wins over `*`, which wins over `**`; order of adding is nothing."""
+"""The route table: a trie over path segments. A literal wins over `*`, which wins over `**`, in whatever order."""
 
 from __future__ import annotations
 

@@ -1,0 +1,139 @@
+"""One HTTP request and its response, over ASGI: bounded reading, who sent it, whether the client is still there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+
+from gateway.headers import Headers
+from gateway.metadata import request_id_of
+from gateway.refusals import BodyTooLarge, UnsupportedContent
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+NO_CONTENT = 204
+
+_DRAIN_FACTOR = 4  # so much of a body that is too large is still read, so that the client hears the answer
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody is left to answer."""
+
+
+class Request:
+    """What the client sent."""
+
+    __slots__ = ("_receive", "body_read", "gone", "headers", "method", "peer", "query", "raw_path", "request_id")
+
+    def __init__(self, scope: Scope, receive: Receive, *, header_limit: int) -> None:
+        self._receive = receive
+        self.method: str = scope["method"]
+        self.raw_path: bytes = scope["raw_path"]
+        self.query: bytes = scope["query_string"]
+        self.headers = Headers(scope["headers"], limit=header_limit)
+        self.request_id = request_id_of(self.headers)
+        self.peer: str = (scope.get("client") or ("",))[0]
+        self.body_read = False
+        self.gone = False
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises BodyTooLarge, UnsupportedContent for a compressed one, ClientGone."""
+        self._check_encoding()
+        parts: list[bytes] = []
+        size = 0
+        too_large = self._declared() > limit
+        if too_large and self.headers.get("expect"):
+            raise _too_large(limit)  # the client waits for our word before it sends anything
+        async for chunk in self.chunks():
+            size += len(chunk)
+            too_large = too_large or size > limit
+            if not too_large:
+                parts.append(chunk)
+            elif size > limit * _DRAIN_FACTOR:
+                break
+        if too_large:
+            raise _too_large(limit)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body as it arrives. Raises ClientGone."""
+        while not self.body_read:
+            event = await self._receive()
+            if event["type"] == "http.disconnect":
+                self.gone = True
+                raise ClientGone
+            self.body_read = not event.get("more_body", False)
+            if event.get("body"):
+                yield event["body"]
+
+    async def closed(self) -> None:
+        """Returns once the client is gone. What is left of the body is thrown away."""
+        while not self.gone:
+            event = await self._receive()
+            self.gone = event["type"] == "http.disconnect"
+
+    def _declared(self) -> int:
+        length = self.headers.get("content-length")
+        return int(length) if length.isdecimal() else 0
+
+    def _check_encoding(self) -> None:
+        encoding = self.headers.get("content-encoding").strip().lower()
+        if encoding not in ("", "identity"):
+            raise UnsupportedContent(f"the request body must not be compressed (Content-Encoding: {encoding[:40]})")
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is over the limit of {limit} bytes", limit=limit)
+
+
+class Response:
+    """What the client gets; every response carries the request id and forbids guessing its type."""
+
+    __slots__ = ("_request_id", "_send", "ended", "head", "sent", "status")
+
+    def __init__(self, send: Send, request_id: str, *, head: bool = False) -> None:
+        self._send, self._request_id, self.head = send, request_id, head
+        self.status = 0
+        self.sent = 0
+        self.ended = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line is out."""
+        return self.status != 0
+
+    async def start(self, status: int, headers: HeaderList) -> None:
+        """Status line and headers."""
+        self.status = status
+        common = (
+            (b"x-request-id", self._request_id.encode("latin-1")),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+        )
+        names = {name for name, _ in headers}
+        merged = [*headers, *(pair for pair in common if pair[0] not in names)]
+        await self._send({"type": "http.response.start", "status": status, "headers": merged})
+
+    async def write(self, chunk: bytes) -> None:
+        """A piece of the body; returns once the connection has taken it."""
+        self.sent += len(chunk)
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        """No more."""
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def whole(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """A response in one piece; without its body when the request was a HEAD."""
+        if status != NO_CONTENT:
+            headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
+        await self.start(status, headers)
+        self.ended = True
+        out = b"" if self.head else body
+        self.sent += len(out)
+        await self._send({"type": "http.response.body", "body": out, "more_body": False})
