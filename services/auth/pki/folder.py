@@ -90,11 +90,15 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey | None:
 
 
 def read_issuer(certificate: Path, key: Path) -> Issuer | None:
-    """The issuer in a pair of files; None when one of them is absent, or they do not belong together."""
+    """The issuer in a pair of files; None when one of them is absent, or they do not belong together.
+
+    A self-signed one is a root, which has no place in the chains it signs.
+    """
     chain, private = read_chain(certificate), read_key(key)
     if not chain or private is None or chain[0].public_key() != private.public_key():
         return None
-    return Issuer(chain[0], private, tuple(chain))
+    is_root = chain[0].issuer == chain[0].subject
+    return Issuer(chain[0], private, () if is_root else tuple(chain))
 
 
 def write_issuer(certificate: Path, key: Path, issuer: Issuer) -> None:

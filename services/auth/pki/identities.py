@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from automesh.mesh.certificates import Issuer, key_to_pem, new_key
 from automesh.mesh.identity import BadIdentity, Identity, IdentityFiles
+from services.auth.pki.folder import make_private
 from services.auth.pki.layout import Plan
 
 log = structlog.get_logger()
@@ -21,6 +22,7 @@ def ensure_identity(plan: Plan, service: str, issuer: Issuer, now: datetime) -> 
     bundle = plan.layout.bundle.read_bytes()
     if _is_good(files, names.spiffe_id, issuer, bundle, now):
         return
+    make_private(files.folder)
     key = new_key()
     leaf = issuer.issue(
         key.public_key(),
