@@ -1,0 +1,1 @@
+"""Neighbours: the other replicas, and whoever counts."""

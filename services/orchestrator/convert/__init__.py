@@ -1,0 +1,1 @@
+"""Between protobuf messages and the domain. Decides nothing; refuses what cannot be read."""

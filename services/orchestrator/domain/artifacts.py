@@ -1,0 +1,161 @@
+"""Files that tasks leave behind: names, bounds and the way in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from automesh.core.errors import PermissionDenied, ValidationError
+from services.orchestrator.domain.errors import ArtifactTooLarge, LeaseLost
+from services.orchestrator.domain.lease import Hold, LeaseTokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.orchestrator.domain.ports import ArtifactStore, Blobs
+
+MAX_NAME = 512
+MAX_CHUNK = 1024 * 1024
+READ_CHUNK = 256 * 1024
+RESERVED_FOR = timedelta(days=1)
+_MEDIA_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(;[ -~]{0,128})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A file of a task: where its bytes are (`blob`), how many, and their SHA-256."""
+
+    task_id: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    blob: str
+    created_at: datetime | None = None
+
+
+def check_name(name: str) -> None:
+    """Raises ValidationError unless `name` is a plain relative path."""
+    if not name or len(name) > MAX_NAME:
+        raise ValidationError(f"an artifact's name has 1 to {MAX_NAME} characters, not {len(name)}", field="name")
+    if "\\" in name or not name.isprintable():
+        raise ValidationError("an artifact's name has no backslash and no control character", field="name")
+    if any(part in {"", ".", ".."} for part in name.split("/")):
+        raise ValidationError(
+            f"{name!r} is not a relative path: no leading, trailing or double '/', no '.' and no '..' folders",
+            field="name",
+        )
+
+
+def media_type(given: str, name: str) -> str:
+    """`given`, else what the name suggests."""
+    guessed = given or mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
+    if not _MEDIA_TYPE.fullmatch(guessed):
+        raise ValidationError(f"content_type {guessed[:80]!r} is not a media type", field="content_type")
+    return guessed
+
+
+class ArtifactShelf:
+    """Takes files in under a lease and gives them out to whoever may read the task."""
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        blobs: Blobs,
+        tokens: LeaseTokens,
+        *,
+        make_id: Callable[[str], str],
+        max_bytes: int,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._tokens = tokens
+        self._make_id = make_id
+        self._max_bytes = max_bytes
+
+    async def upload(
+        self, token: bytes, name: str, content_type: str, chunks: AsyncIterator[bytes], *, tenant_id: str
+    ) -> Artifact:
+        """Stores a file of a running task. An empty `tenant_id` is an agent of the platform.
+
+        The lease is checked before the first byte and again in the transaction that makes the file visible.
+        """
+        check_name(name)
+        content_type = media_type(content_type, name)
+        hold = self._hold(token)
+        owner = await self._store.tenant_of(hold)
+        if tenant_id not in {"", owner}:
+            raise PermissionDenied("the lease belongs to a task of another tenant")
+        blob = f"artifacts/{hold.task_id}/{self._make_id('blob')}"
+        await self._store.reserve(blob, RESERVED_FOR)
+        measured = _Measured(chunks, self._max_bytes)
+        await self._blobs.put(blob, measured.chunks())
+        return await self._store.put(hold, measured.artifact(hold.task_id, name, content_type, blob))
+
+    async def list(self, tenant_id: str, task_id: str, *, limit: int, after: str | None) -> Sequence[Artifact]:
+        """A page of the task's files, by name."""
+        return await self._store.list(tenant_id, task_id, limit=limit, after=after)
+
+    async def download(self, tenant_id: str, task_id: str, name: str) -> tuple[Artifact, AsyncIterator[bytes]]:
+        """A file and its bytes in chunks of at most READ_CHUNK."""
+        artifact = await self._store.get(tenant_id, task_id, name)
+        return artifact, _sliced(self._blobs.get(artifact.blob))
+
+    async def sweep(self, limit: int = 100) -> int:
+        """Deletes blobs that nothing points at; returns how many."""
+        blobs = await self._store.discarded(limit)
+        for blob in blobs:
+            await self._blobs.delete(blob)
+        await self._store.swept(blobs)
+        return len(blobs)
+
+    def _hold(self, token: bytes) -> Hold:
+        hold = self._tokens.read(token)
+        if hold is None:
+            raise LeaseLost("this lease token is not one of ours")
+        return hold
+
+
+class _Measured:
+    """Counts and hashes what flows through, and stops it at the bound."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
+        self._chunks = chunks
+        self._max_bytes = max_bytes
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            if len(chunk) > MAX_CHUNK:
+                raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="chunk")
+            self._size += len(chunk)
+            if self._size > self._max_bytes:
+                raise ArtifactTooLarge(
+                    f"an artifact has at most {self._max_bytes} bytes here: send less, or ask the operator to raise "
+                    "AUTOMESH_MAX_ARTIFACT_BYTES",
+                    limit=self._max_bytes,
+                )
+            self._hash.update(chunk)
+            yield chunk
+
+    def artifact(self, task_id: str, name: str, content_type: str, blob: str) -> Artifact:
+        return Artifact(
+            task_id=task_id,
+            name=name,
+            content_type=content_type,
+            size=self._size,
+            sha256=self._hash.hexdigest(),
+            blob=blob,
+        )
+
+
+async def _sliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        for start in range(0, len(chunk), READ_CHUNK):
+            yield chunk[start : start + READ_CHUNK]

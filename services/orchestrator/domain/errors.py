@@ -1,0 +1,110 @@
+"""What can go wrong with tasks, leases, agents and artifacts.
+
+TaskError
+|-- TaskNotFound, TaskAlreadyFinished, TaskNotScheduled, TaskStillRunning
+|-- QueueFull, RequestReused
+`-- LeaseLost
+ValidationError > UnknownTaskType
+NotFound > AgentNotFound, ArtifactNotFound
+Unavailable > ReplicaStopping
+"""
+
+from __future__ import annotations
+
+from automesh.core.errors import Exhausted, Kind, NotFound, TaskError, Unavailable, ValidationError
+
+
+class TaskNotFound(TaskError):
+    """No such task, or one of another tenant: the two look alike on purpose."""
+
+    kind = Kind.NOT_FOUND
+    reason = "TASK_NOT_FOUND"
+
+
+class TaskAlreadyFinished(TaskError):
+    """The task is COMPLETED, FAILED or CANCELLED, and stays so."""
+
+    reason = "TASK_ALREADY_FINISHED"
+
+
+class TaskNotScheduled(TaskError):
+    """Only a task that still waits can be edited."""
+
+    reason = "TASK_NOT_SCHEDULED"
+
+
+class TaskStillRunning(TaskError):
+    """A running task cannot be deleted."""
+
+    reason = "TASK_STILL_RUNNING"
+
+
+class QueueFull(TaskError):
+    """The tenant has as many waiting tasks as it may have."""
+
+    kind = Kind.EXHAUSTED
+    reason = "QUEUE_FULL"
+
+
+class RequestReused(TaskError):
+    """The request_id stands for another task already."""
+
+    kind = Kind.CONFLICT
+    reason = "REQUEST_ID_REUSED"
+
+
+class LeaseLost(TaskError):
+    """The lease went to somebody else, or is over: nothing said under it counts."""
+
+    kind = Kind.ABORTED
+    reason = "LEASE_LOST"
+
+
+class UnknownTaskType(ValidationError):
+    """No agent has ever offered to do this kind of work."""
+
+    reason = "UNKNOWN_TASK_TYPE"
+
+
+class AgentNotFound(NotFound):
+    """No such agent, or one that belongs to another tenant or workload."""
+
+    reason = "AGENT_NOT_FOUND"
+
+
+class ArtifactNotFound(NotFound):
+    """The task left no such file behind."""
+
+    reason = "ARTIFACT_NOT_FOUND"
+
+
+class ArtifactTooLarge(Exhausted):
+    """The file is larger than this installation allows; sending it again will not help."""
+
+    reason = "ARTIFACT_TOO_LARGE"
+
+
+class TooManyWatchers(Exhausted):
+    """This replica serves as many watch streams as it may."""
+
+    reason = "TOO_MANY_WATCHERS"
+
+
+class ReplicaStopping(Unavailable):
+    """This replica goes away: call again, another one will answer."""
+
+    reason = "REPLICA_STOPPING"
+
+
+def task_not_found(task_id: str) -> TaskNotFound:
+    """The error for a task that is not there, or not the caller's."""
+    return TaskNotFound(f"there is no task {task_id!r}", taskId=task_id)
+
+
+def unknown_task_type(task_type: str) -> UnknownTaskType:
+    """The error for a type that no agent of the caller's tenant or of the platform has registered."""
+    return UnknownTaskType(
+        f"no agent knows the task type {task_type!r}: GET /api/v1/agents shows the types there are",
+        field="task.type",
+        type=task_type,
+    )

@@ -1,0 +1,1 @@
+"""What runs by itself: leasing, extending, reaping, writing reports, cleaning up. Each survives any failure."""

@@ -1,0 +1,1 @@
+"""The three services over gRPC: they translate, call the domain, and translate back."""

@@ -1,0 +1,140 @@
+"""WorkService over gRPC: registration, and the one stream between an agent and the orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any
+
+import grpc
+import structlog
+
+from automesh.core.errors import AutomationError, Unavailable, ValidationError
+from automesh.mesh.caller import current_caller
+from automesh.orchestrator.v1 import work_service_pb2 as pb
+from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
+from services.orchestrator.convert import work as convert
+from services.orchestrator.domain.desk import WorkDesk
+from services.orchestrator.domain.retry import jitter_between
+from services.orchestrator.domain.sessions import Session
+from services.orchestrator.service.caller import owner_of, tenant_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+log = structlog.get_logger(__name__)
+
+
+class WorkServicer(rpc.WorkServiceServicer):
+    """The agents' side of the orchestrator."""
+
+    def __init__(self, desk: WorkDesk, *, max_message_bytes: int, attach_within_s: float = 30.0) -> None:
+        self._desk = desk
+        self._max_message_bytes = max_message_bytes
+        self._attach_within_s = attach_within_s
+
+    async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
+        agent_id = await self._desk.register(request.agent_id, owner_of(current_caller()), convert.new_agent(request))
+        return convert.registered(agent_id, self._desk.terms, self._max_message_bytes)
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
+        limit, after = convert.agents_page(request)
+        agents = await self._desk.list(tenant_of(current_caller()), limit=limit + 1, after=after)
+        return pb.ListAgentsResponse(
+            agents=[convert.agent(agent) for agent in agents[:limit]],
+            next_page_token=convert.agents_token(agents[limit - 1]) if len(agents) > limit else "",
+        )
+
+    async def Work(
+        self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context
+    ) -> AsyncGenerator[pb.WorkResponse, None]:
+        owner = owner_of(current_caller())
+        told = convert.attach(await self._first(request_iterator))
+        session = await self._desk.attach(told.agent_id, owner, told.session_id, told.held)
+        reader = asyncio.create_task(self._read(session, request_iterator), name=f"work {told.agent_id}")
+        try:
+            beat_s = self._desk.terms.heartbeat.total_seconds()
+            async with aclosing(session.events(beat_s)) as events:
+                async for event in events:
+                    for response in convert.responses(event):
+                        yield response
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
+            await self._detach(session)
+
+    async def _first(self, requests: AsyncIterator[pb.WorkRequest]) -> pb.WorkRequest:
+        try:
+            async with asyncio.timeout(self._attach_within_s):
+                return await anext(requests)
+        except (StopAsyncIteration, TimeoutError) as error:
+            raise ValidationError("a Work stream begins with `attach`", field="attach") from error
+
+    async def _read(self, session: Session, requests: AsyncIterator[pb.WorkRequest]) -> None:
+        """Takes in frame after frame; how it ends is how the stream ends."""
+        try:
+            async for request in requests:
+                session.heard()
+                await self._take(session, request)
+                session.heard()  # the time we took is not the agent's silence
+            session.close()
+        except AutomationError as error:
+            session.close(error)
+        except Exception as error:
+            log.exception("a frame of an agent could not be handled", agent_id=session.agent_id)
+            session.close(AutomationError("internal error"))
+            if not isinstance(error, grpc.aio.UsageError):
+                raise
+
+    async def _take(self, session: Session, request: pb.WorkRequest) -> None:
+        frame = request.WhichOneof("message")
+        handler = _HANDLERS.get(frame or "")
+        if handler is None:
+            raise ValidationError(f"a Work stream has no place for {frame or 'an empty message'} here", field="message")
+        await handler(self._desk, session, request)
+
+    async def _detach(self, session: Session) -> None:
+        with suppress(Unavailable):  # `last_seen_at` tells as much, a little later
+            await self._desk.detach(session)
+
+
+async def _credit(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    desk.credit(session, request.credit.count)
+
+
+async def _heartbeat(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    """Being heard is all."""
+
+
+async def _accepted(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    await desk.accepted(session, request.accepted.lease_token)
+
+
+async def _progress(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    told = request.progress
+    await desk.report(session, told.lease_token, lambda hold: convert.progress(told, hold, session.agent_id))
+
+
+async def _log(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    told = request.log
+    await desk.report(session, told.lease_token, lambda hold: convert.lines(told, hold, session.agent_id))
+
+
+async def _done(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    told, jitter = request.done, jitter_between(random.random())  # noqa: S311 # spreads load, is no secret
+    await desk.done(session, told.lease_token, lambda hold: convert.outcome(told, hold, session.agent_id, jitter))
+
+
+async def _drain(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
+    await desk.drain(session)
+
+
+_HANDLERS: dict[str, Callable[[WorkDesk, Session, pb.WorkRequest], Awaitable[None]]] = {
+    "credit": _credit,
+    "heartbeat": _heartbeat,
+    "accepted": _accepted,
+    "progress": _progress,
+    "log": _log,
+    "done": _done,
+    "drain": _drain,
+}
