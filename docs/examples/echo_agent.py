@@ -1,9 +1,10 @@
-"""An agent in thirty lines: it answers with what it is given, word by word.
+"""An agent in thirty lines: it says again what it is given, word by word."""
 
-automesh cert issue --client echo --out identity
-AUTOMESH_IDENTITY_DIR=identity AUTOMESH_API_KEY_FILE=key.txt python docs/examples/echo_agent.py
-automesh task submit echo '{"text": "hello, mesh"}'
-"""
+# On the machine of a local stack:
+#   automesh cert issue --client echo         opens the connection
+#   automesh key create echo                  prints a key that says who calls: export AUTOMESH_API_KEY=...
+#   python docs/examples/echo_agent.py
+#   automesh task submit echo -i text="hello, mesh" --watch
 
 import asyncio
 

@@ -2,7 +2,8 @@
 
 from automesh.sdk.agent import Agent
 from automesh.sdk.client import Client
-from automesh.sdk.connection import Connection, MeshConnection, TokenConnection, connect
+from automesh.sdk.connect import connect
+from automesh.sdk.connection import Connection, MeshConnection, TokenConnection
 from automesh.sdk.context import TaskContext
 from automesh.sdk.errors import ConfigurationError, PermanentError, RetryableError
 from automesh.sdk.program import run

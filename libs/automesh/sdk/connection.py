@@ -1,16 +1,13 @@
-"""The way to the services: as one of them, or as somebody's own program with a client certificate and a key."""
+"""The way to the services: as one of them, or as somebody's own program."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Protocol
 
 import grpc
 
-from automesh.mesh.process import Mesh, joined
-from automesh.sdk.settings import SdkSettings
-from automesh.sdk.tokens import ApiKeyTokens, Credentials, FileTokens
+from automesh.mesh.process import Mesh
+from automesh.sdk.tokens import Credentials
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -56,14 +53,3 @@ class TokenConnection:
     async def metadata(self) -> Metadata:
         """The access token, renewed when it is about to end. Raises AutomationError when there is none."""
         return (("authorization", f"Bearer {await self._credentials.access_token()}"),)
-
-
-@asynccontextmanager
-async def connect(settings: SdkSettings) -> AsyncGenerator[Connection]:
-    """A connection made from AUTOMESH_* settings. Raises ConfigurationError or BadIdentity, saying what is missing."""
-    source = settings.credentials()
-    async with joined(settings) as mesh:
-        if source.token_file is not None:
-            yield TokenConnection(mesh, FileTokens(source.token_file))
-        else:
-            yield TokenConnection(mesh, ApiKeyTokens(source.api_key, mesh.channel("auth")))

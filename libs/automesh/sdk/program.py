@@ -11,7 +11,7 @@ from pydantic import ValidationError as SettingsError
 
 from automesh.core.errors import AutomationError
 from automesh.sdk.agent import Agent
-from automesh.sdk.connection import connect
+from automesh.sdk.connect import connect
 from automesh.sdk.settings import SdkSettings
 from automesh.telemetry.logs import configure_logging
 
