@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -18,8 +18,14 @@ REDACTED = "***"
 _SECRET = re.compile(r"password|secret|token$|api_key|authorization|private", re.IGNORECASE)
 
 
-def configure_logging(service: str, level: str = "info", *, context: Context = dict) -> None:
-    """Once a process, before anything is logged. The standard library's loggers end in the same stream."""
+def configure_logging(
+    service: str, level: str = "info", *, context: Context = dict, stream: TextIO | None = None
+) -> None:
+    """Once a process, before anything is logged. The standard library's loggers end in the same stream.
+
+    `stream` None is standard error.
+    """
+    output = stream or sys.stderr
     number = getattr(logging, level.upper())
     shared: list[structlog.typing.Processor] = [
         _adding({"service": service}, context),
@@ -33,10 +39,10 @@ def configure_logging(service: str, level: str = "info", *, context: Context = d
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[_without_internals, render], foreign_pre_chain=shared)
     )

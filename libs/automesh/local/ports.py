@@ -1,0 +1,83 @@
+"""TCP ports of this machine: free ones, taken ones, and who holds them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from automesh.core.errors import AutomationError, Kind
+
+HOST = "127.0.0.1"
+
+
+class PortRefused(AutomationError):
+    """A port cannot be had; the message says who has it and how to take another."""
+
+    kind = Kind.PRECONDITION
+    reason = "PORT_IN_USE"
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def claim(port: int, what: str, option: str) -> int:
+    """`port` if it is free, any free one for 0. Raises PortRefused."""
+    if port == 0:
+        return free_port()
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            probe.listen(1)  # Linux lets two bind with SO_REUSEADDR; listening shows who was first
+    except OSError as error:
+        raise _refused(port, what, option, error) from error
+    return port
+
+
+def holder(port: int) -> tuple[int, str] | None:
+    """Process id and name of who listens on `port`; None when this user may not know."""
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.pid and _listens(connection) == port:
+                return connection.pid, psutil.Process(connection.pid).name()
+    return None
+
+
+def listening_port(pid: int) -> int | None:
+    """The TCP port where a process itself listens; None while there is none."""
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.Process(pid).net_connections("tcp"):
+            if port := _listens(connection):
+                return port
+    return None
+
+
+def _listens(connection: Any) -> int:
+    """The port, where it is one that listens; psutil has two types for the two ways to ask."""
+    return int(connection.laddr.port) if connection.status == psutil.CONN_LISTEN else 0
+
+
+def _refused(port: int, what: str, option: str, error: OSError) -> PortRefused:
+    if error.errno == errno.EACCES:
+        return PortRefused(
+            f"port {port} for {what} needs more rights than this user has: choose one from 1024 on with {option}",
+            port=port,
+        )
+    if error.errno != errno.EADDRINUSE:
+        return PortRefused(f"port {port} for {what} cannot be used: {error.strerror}; choose another with {option}")
+    who = holder(port)
+    named = f"by {who[1]} (process {who[0]})" if who else "by a program of somebody else"
+    mend = f"stop it (`kill {who[0]}`)" if who else "stop it"
+    return PortRefused(
+        f"port {port} for {what} is taken {named}: {mend}, or choose another with {option} (0 takes any free one)",
+        port=port,
+        pid=who[0] if who else "",
+    )
