@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -62,11 +62,11 @@ def read_csr(pem: str | bytes) -> Csr:
     try:
         request = x509.load_pem_x509_csr(raw)
         valid = request.is_signature_valid
-    except (ValueError, InvalidSignature) as error:
+        key = request.public_key()
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise _bad("csr_pem is not a PKCS #10 certificate request in PEM") from error
     if not valid:
         raise _bad("csr_pem is not signed by its own key")
-    key = request.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, _CURVES):
         raise _bad("csr_pem must hold a P-256 or P-384 key")
     names = _alternative_names(request)
@@ -222,7 +222,7 @@ def _alternative_names(request: x509.CertificateSigningRequest) -> list[x509.Gen
         return list(request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         return []
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise _bad("csr_pem holds extensions that cannot be read") from error
 
 
