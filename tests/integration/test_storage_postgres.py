@@ -232,10 +232,32 @@ async def test_the_pool_heals_after_a_restart(own_server: EmbeddedPostgres) -> N
         await asyncio.gather(*(database.ping() for _ in range(10)))
 
 
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'automesh'"
+
+
 async def test_connections_that_were_killed_while_idle_go_unnoticed(own_server: EmbeddedPostgres) -> None:
     async with Database.open(await own_server.start(), schema="public", min_size=3) as database:
         admin = await asyncpg.connect(own_server.admin_dsn)
-        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'automesh'")
+        for _ in range(15):  # between a server's last words and the end of its connection there is a moment to hit
+            await admin.execute(KILL)
+            await database.ping()
+        await admin.close()
+
+
+async def test_connections_that_were_killed_at_work_are_unavailable_and_nothing_else(
+    own_server: EmbeddedPostgres,
+) -> None:
+    async with Database.open(await own_server.start(), schema="public") as database:
+        admin = await asyncpg.connect(own_server.admin_dsn)
+
+        async def work_through_a_kill() -> None:
+            async with database.transaction(None) as tx:
+                await admin.execute(KILL)
+                await tx.execute("SELECT 1")
+
+        for _ in range(15):
+            with pytest.raises(Unavailable, match="lost"):
+                await work_through_a_kill()
         await database.ping()
         await admin.close()
 

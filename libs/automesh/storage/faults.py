@@ -45,6 +45,7 @@ _LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.IdleSessionTimeoutError,
+    asyncpg.InternalClientError,  # what asyncpg says between the server's last words and the end of the connection
     ConnectionError,
 )
 _MESSAGES: tuple[tuple[type[Exception], str], ...] = (
@@ -63,7 +64,7 @@ _MESSAGES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def is_lost(error: BaseException) -> bool:
+def is_lost(error: BaseException | None) -> bool:
     """Whether the connection is gone, so that another one may do better."""
     if isinstance(error, asyncpg.InterfaceError):  # its only words for it: "is closed", "has been released back"
         return ("closed" in str(error) and "pool is" not in str(error)) or "released back" in str(error)
@@ -87,7 +88,7 @@ def while_working() -> Iterator[None]:
     """Translates what the database reports in the middle of work; an OSError there may be the caller's own."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         translated = _translate(error)
         if translated is None:
             raise
@@ -99,7 +100,7 @@ def unavailable(message: str) -> Unavailable:
     return Unavailable(message, retry_after=RETRY_AFTER)
 
 
-def _translate(error: asyncpg.PostgresError | asyncpg.InterfaceError) -> AutomationError | None:
+def _translate(error: Exception) -> AutomationError | None:
     if isinstance(error, asyncpg.QueryCanceledError):
         return DatabaseSlow("a statement took too long and was stopped", retry_after=RETRY_AFTER)
     if isinstance(error, asyncpg.TransactionRollbackError):  # class 40: serialization failure, deadlock

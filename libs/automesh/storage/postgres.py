@@ -49,11 +49,10 @@ ENGINE: Final = _Engine("*")
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _SET_TENANT = "SELECT set_config('automesh.tenant', $1, true)"
-_BEGIN_TRIES = 4  # connections that died while idle are thrown away this often before giving up
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _CONNECT_LIMIT_S = 10.0
 _CLOSE_LIMIT_S = 5.0
-_GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Database:
@@ -102,8 +101,11 @@ class Database:
                 yield connection
                 with faults.while_connecting():
                     await transaction.commit()
-        except BaseException:
-            await _roll_back(transaction)
+        except BaseException as error:
+            if faults.is_lost(error.__cause__):
+                _drop(connection)
+            else:
+                await _roll_back(transaction)
             raise
         finally:
             await self._release(connection)
@@ -133,14 +135,18 @@ class Database:
         await self.execute("SELECT 1", tenant=None)
 
     async def _begin(self, tenant: str) -> tuple[Connection, Transaction]:
-        for attempt in range(1, _BEGIN_TRIES + 1):
+        tries = self._pool.get_max_size() + 1  # all that are idle may have died unnoticed; the last one is fresh
+        for attempt in range(1, tries + 1):
             with faults.while_connecting():
                 connection = await self._pool.acquire(timeout=self._acquire_limit_s)
                 try:
                     return connection, await _start(connection, tenant)
                 except BaseException as error:
+                    lost = faults.is_lost(error)
+                    if lost:
+                        _drop(connection)
                     await self._release(connection)
-                    if attempt == _BEGIN_TRIES or not faults.is_lost(error):
+                    if attempt == tries or not lost:
                         raise
         raise AssertionError("unreachable: the last try returns or raises")
 
@@ -160,8 +166,14 @@ async def _start(connection: Connection, tenant: str) -> Transaction:
     return transaction
 
 
+def _drop(connection: Connection) -> None:
+    """Keeps the pool from lending a dead connection again: its end may not have been noticed yet."""
+    with suppress(*_GONE):
+        connection.terminate()
+
+
 async def _roll_back(transaction: Transaction) -> None:
-    with suppress(*_GONE):  # a connection that is gone has rolled back already
+    with suppress(*_GONE):  # without a connection it is rolled back already
         await transaction.rollback()
 
 
