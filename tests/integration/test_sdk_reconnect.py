@@ -132,6 +132,19 @@ async def test_an_agent_that_was_forgotten_registers_anew(gate: Gate) -> None:
     assert fake.registered[-1].agent_id == ""
 
 
+async def test_an_end_that_the_orchestrator_cannot_take_does_not_block_the_agent_for_ever(gate: Gate) -> None:
+    gate.release.set()
+    async with FakeOrchestrator() as fake, at_work(gate.agent, fake):
+        fake.rejects_done = True
+        token = fake.lease("work")
+        await fake.until(lambda: any(done.HasField("failure") for done in fake.of("done", token)))
+        fake.rejects_done = False
+        await fake.done(fake.lease("work"))
+
+    assert fake.of("done", token)[-1].failure.reason == "RESULT_REFUSED"
+    assert 3 <= len(fake.of("done", token)) <= 5
+
+
 async def test_a_connection_on_which_nothing_comes_any_more_is_replaced(gate: Gate) -> None:
     async with FakeOrchestrator(lease_ttl_s=0.5, heartbeat_s=0.1) as fake, at_work(gate.agent, fake):
         await fake.hears("credit")

@@ -200,6 +200,7 @@ async def test_what_a_handler_raises_becomes_a_failure(error: BaseException, rea
     ("result", "reason"),
     [
         ({"blob": "x" * 1024 * 1024}, "RESULT_TOO_LARGE"),
+        ({"blob": "\x00" * 1024 * 200}, "RESULT_TOO_LARGE"),
         ({"number": float("nan")}, "RESULT_INVALID"),
         ({"object": object()}, "RESULT_INVALID"),
         ({1: "key"}, "RESULT_INVALID"),

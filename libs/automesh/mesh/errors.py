@@ -120,9 +120,10 @@ def from_rpc_error(error: grpc.RpcError) -> AutomationError:
     cls = _by_reason().get(info.reason) if info is not None and info.domain == DOMAIN else None
     cls = cls or _BY_CODE.get(code, errors.InternalError)
     metadata = dict(info.metadata) if info is not None else {}
-    if issubclass(cls, ValidationError):
-        return _rebuilt(cls, message, metadata, retry_after, violations)
-    return _rebuilt(cls, message, metadata, retry_after)
+    rebuilt = _rebuilt(cls, message, metadata, retry_after, violations)
+    if info is not None and info.domain == DOMAIN:
+        rebuilt.reason = info.reason  # type: ignore[misc]  # of a class that this program may not know
+    return rebuilt
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
@@ -61,6 +62,8 @@ def succeeded_frame(token: bytes, result: Mapping[str, Any], max_message_bytes: 
     struct = _struct(result)
     limit = min(MAX_RESULT, max_message_bytes - _ENVELOPE)
     size = struct.ByteSize()
+    if size > limit // 6:  # the bound is on JSON, in which a character takes up to six bytes
+        size = max(size, len(orjson.dumps(json_format.MessageToDict(struct))))
     if size > limit:
         raise PermanentError(
             "RESULT_TOO_LARGE",

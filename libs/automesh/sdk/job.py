@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import structlog
 
+from automesh.core.errors import AutomationError
 from automesh.mesh.errors import from_rpc_error
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.sdk import frames
@@ -28,7 +29,7 @@ Handler = Callable[[LeasedTask, TaskContext], Awaitable[Result]]
 class Stop(Enum):
     """Why a handler is stopped before it ends by itself."""
 
-    CANCELLED = auto()  # somebody cancelled the task
+    CANCELLED = auto()  # somebody cancelled the task, and the lease was taken back
     REVOKED = auto()  # the lease is gone: nothing we say counts
     FENCED = auto()  # we could not renew the lease: it may be gone
     TIMED_OUT = auto()  # the attempt took longer than it may
@@ -36,7 +37,6 @@ class Stop(Enum):
 
 
 _SAID_OF = {
-    Stop.CANCELLED: Failed("CANCELLED", "the task was cancelled", retryable=False),
     Stop.FENCED: Failed(
         "LEASE_LOST",
         "the agent could not reach the orchestrator in time to keep the lease and stopped the task to be safe",
@@ -82,6 +82,7 @@ class Job:
         self._context = context
         self._terms = terms
         self._changed = changed
+        self._told_refused = False
         self._closed = False  # acknowledged, or nothing to be said
         self._timers: list[asyncio.TimerHandle] = []
         self._run = asyncio.create_task(self._work(), name=f"task {task.task_id}")
@@ -123,6 +124,24 @@ class Job:
         self._run.cancel()
         log.info("task stopped", task_id=self.task.task_id, attempt=self.task.attempt, stop=stop.name, why=why)
         self._timers.append(asyncio.get_running_loop().call_later(self._terms.stop_grace_s, self._let_go))
+
+    def revoke(self, why: str) -> None:
+        """The lease is gone. An end that is known already is said all the same, and will be refused as stale."""
+        self.stop(Stop.REVOKED, why)
+        if self.working and self.stopped is Stop.TIMED_OUT:
+            self.stopped = Stop.REVOKED
+
+    def refused(self, why: str) -> None:
+        """The orchestrator cannot take what we say: first tell it so in simple words, then nothing more."""
+        self.report.forget()
+        if not self.report.times_ended or self._closed:
+            return
+        if self._told_refused:
+            self.acknowledged()
+            return
+        self._told_refused = True
+        failure = Failed("RESULT_REFUSED", f"the orchestrator refused what the agent said: {why}", retryable=False)
+        self.report.end(frames.failed_frame(self.token, failure))
 
     async def wait(self) -> None:
         """Until the handler has ended."""
@@ -179,13 +198,13 @@ class Job:
     def _failure_frame(self, error: BaseException) -> pb.WorkRequest:
         if isinstance(error, grpc.aio.AioRpcError):
             error = from_rpc_error(error)
-        log.warning(
-            "handler failed",
-            task_id=self.task.task_id,
-            attempt=self.task.attempt,
-            exc_info=(type(error), error, error.__traceback__),
-        )
-        return frames.failed_frame(self.token, failed(error, self.task.type))
+        failure = failed(error, self.task.type)
+        about = {"task_id": self.task.task_id, "attempt": self.task.attempt, "reason": failure.reason}
+        if isinstance(error, AutomationError):
+            log.info("handler failed", **about, why=failure.message)
+        else:  # unforeseen: whoever wrote the handler needs to see where
+            log.error("handler failed", **about, exc_info=(type(error), error, error.__traceback__))
+        return frames.failed_frame(self.token, failure)
 
     def _stop_frame(self) -> pb.WorkRequest | None:
         said = _SAID_OF.get(self.stopped) if self.stopped else None

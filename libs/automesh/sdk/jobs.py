@@ -117,9 +117,12 @@ class Jobs:
     def revoke(self, token: bytes, why: str) -> None:
         """The lease is gone: stop, and say nothing more."""
         if job := self._jobs.get(token):
-            job.stop(Stop.REVOKED, why)
-            if not job.working:
-                job.acknowledged()
+            job.revoke(why)
+
+    def refused(self, why: str) -> None:
+        """The orchestrator ended stream after stream over something we said: what was said is not said again."""
+        for job in list(self._jobs.values()):
+            job.refused(why)
 
     def reattached(self, held: list[bytes], keep: set[bytes], renewed_at: float) -> None:
         """The orchestrator told which of the leases we `held` are still good."""

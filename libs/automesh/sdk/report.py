@@ -62,6 +62,11 @@ class Report:
         self._end_not_before = not_before
         self._wake()
 
+    def forget(self) -> None:
+        """Drops progress and lines that were not sent yet, and does not repeat what was."""
+        self._progress, self._progress_due = None, False
+        self._lines.clear()
+
     def say_again(self) -> None:
         """A new stream is open: what may have been lost with the old one is due once more."""
         self._progress_due = self._progress is not None

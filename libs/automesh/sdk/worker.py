@@ -29,6 +29,7 @@ _HOPELESS = frozenset({Kind.INVALID, Kind.FORBIDDEN, Kind.UNAUTHENTICATED})
 _DEFAULT_HEARTBEAT = timedelta(seconds=5)
 _DEFAULT_LEASE_TTL = timedelta(seconds=15)
 _DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024  # gRPC's own
+REFUSALS = 3
 _CALL_S = 10.0  # the longest a Register may take
 
 
@@ -74,6 +75,7 @@ class Worker:
         self._terms: Terms | None = None
         self._session: Session | None = None
         self._draining = asyncio.Event()
+        self._refusals = 0  # streams in a row that ended because of what we said
         self._backoff = Backoff(first_s=options.first_wait_s, most_s=options.longest_wait_s)
 
     @property
@@ -125,9 +127,9 @@ class Worker:
                 wait_s = end.wait_s
                 log.info("stream ended", why=str(end))
             except grpc.aio.AioRpcError as error:
-                self._refused(from_rpc_error(error))
+                self._failed(from_rpc_error(error))
             except AutomationError as error:
-                self._refused(error)
+                self._failed(error)
             except asyncio.InvalidStateError:  # grpc.aio: written to a call that had just ended
                 log.info("stream ended", why="the connection was lost")
             if not (self.draining and self._jobs.idle.is_set()):
@@ -156,14 +158,18 @@ class Worker:
         if first:
             log.info("agent registered", agent_id=self.agent_id, slots=self.slots)
 
-    def _refused(self, error: AutomationError) -> None:
-        if error.reason == "AGENT_NOT_FOUND" and self._terms is not None:
+    def _failed(self, error: AutomationError) -> None:
+        if error.kind is Kind.NOT_FOUND and self._terms is not None:
             log.warning("the orchestrator has forgotten this agent: registering anew", agent_id=self.agent_id)
             self._terms = replace(self._terms, agent_id="")
             return
         if self._terms is None and error.kind in _HOPELESS:
             raise error
         log.warning("orchestrator not reached", reason=error.reason, why=error.message)
+        self._refusals = self._refusals + 1 if error.kind is Kind.INVALID else 0
+        if self._refusals == REFUSALS:
+            self._refusals = 0
+            self._jobs.refused(error.message)
 
     async def _pause(self, asked_s: float | None) -> None:
         # Jitter in both cases, so that a fleet does not come back as one.

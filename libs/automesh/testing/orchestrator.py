@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from automesh.core.errors import AutomationError, NotFound, Unavailable
+from automesh.core.errors import AutomationError, NotFound, Unavailable, ValidationError
 from automesh.mesh.errors import abort
 from automesh.orchestrator.v1 import artifact_service_pb2 as artifact_pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as artifact_rpc
@@ -57,6 +57,7 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
         self.max_message_bytes = max_message_bytes
         self.answers_done = True  # whether a `done` is acknowledged
         self.answers_stale = False  # whether it is refused as stale
+        self.rejects_done = False  # whether a `done` ends the stream as invalid
         self.keeps: Callable[[bytes], bool] = lambda token: True  # which leases survive a new stream
         self.refuses: AutomationError | None = None  # what every Register and Work is answered with
         self.silent = False  # whether it sends no signs of life
@@ -228,7 +229,9 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
             if frame.HasField("credit"):
                 stream.credit += frame.credit.count
                 self._hand_out(stream)
-            if frame.HasField("done") and self.answers_done:
+            if frame.HasField("done") and self.rejects_done:
+                stream.out.put_nowait(ValidationError("this done makes no sense"))
+            elif frame.HasField("done") and self.answers_done:
                 stream.say(ack=pb.Ack(lease_token=frame.done.lease_token, stale=self.answers_stale))
             await self._tell()
         stream.out.put_nowait(None)
