@@ -48,6 +48,7 @@ class AdsServicer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # x
                             yield response
             finally:
                 reader.cancel()
+                reader.add_done_callback(_seen)
             if reader.done():
                 reader.result()  # raises what the client did wrong
 
@@ -60,6 +61,12 @@ class AdsServicer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # x
             yield
         finally:
             self._streams -= 1
+
+
+def _seen(reader: asyncio.Task[None]) -> None:
+    """A call that is cancelled leaves a read behind whose error nobody will ask for."""
+    if not reader.cancelled():
+        reader.exception()
 
 
 async def _read(requests: AsyncIterator[DiscoveryRequest], stream: AdsStream, news: asyncio.Event) -> None:

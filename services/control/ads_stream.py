@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
@@ -32,7 +32,7 @@ class _Subscription:
     version: str = ""
     sent: dict[str, int] = field(default_factory=dict)  # name -> revision
 
-    def wanted(self, resources: dict[str, Resource]) -> dict[str, Resource]:
+    def wanted(self, resources: Mapping[str, Resource]) -> Mapping[str, Resource]:
         if self.wildcard:
             return resources
         return {name: resources[name] for name in self.names if name in resources}
@@ -67,13 +67,13 @@ class AdsStream:
             subscription = self._subscriptions.get(type_url)
             if subscription is None:
                 continue
-            wanted = subscription.wanted(dict(bundle[type_url]))
+            wanted = subscription.wanted(bundle[type_url])
             revisions = {name: resource.revision for name, resource in wanted.items()}
             if revisions != subscription.sent:
                 yield self._response(type_url, subscription, wanted, revisions)
 
     def _response(
-        self, type_url: str, subscription: _Subscription, wanted: dict[str, Resource], revisions: dict[str, int]
+        self, type_url: str, subscription: _Subscription, wanted: Mapping[str, Resource], revisions: dict[str, int]
     ) -> DiscoveryResponse:
         self._count += 1
         subscription.sent = revisions

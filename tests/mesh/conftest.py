@@ -94,11 +94,11 @@ class Lab:
         """Starts a process of the service `echo`; `name` is its instance id."""
         return await self._serving(name, "echo", [sys.executable, str(PROGRAMS / "echo.py")], "0", **extra)
 
-    async def caller(self, *, identity: IdentityFiles | None = None, target: str = "echo") -> Caller:
+    async def caller(self, *, identity: IdentityFiles | None = None, target: str = "echo", **extra: str) -> Caller:
         """Starts a client that calls `target` when it is told to."""
         command = [sys.executable, str(PROGRAMS / "caller.py")]
         files = identity or self.ca.service("gateway")
-        return await self._start(Caller, "caller", files, command, "0", AUTOMESH_TARGET=target)
+        return await self._start(Caller, "caller", files, command, "0", AUTOMESH_TARGET=target, **extra)
 
     async def service(self, name: str, service: str) -> Program:
         """Starts the same program as a service of another name."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import grpc
 import pytest
+
+from automesh.control.v1 import mesh_service_pb2, mesh_service_pb2_grpc
+from automesh.mesh.bootstrap import control_socket
 
 pytestmark = pytest.mark.mesh
 
@@ -104,3 +109,39 @@ async def test_control_stops_in_good_order_although_streams_are_open(lab: Any) -
     await caller.do("until", by=["echo-1"])
     assert await control.stop() == 0
     assert (await caller.do("call", count=20))["ok"] == 20
+
+
+async def test_clients_of_this_host_may_take_their_configuration_from_the_unix_socket(lab: Any) -> None:
+    await lab.control()
+    await lab.echo("echo-1")
+    socket = control_socket(lab.folder / "state" / "control")
+    caller = await lab.caller(AUTOMESH_LOCAL_SOCKET=str(socket), AUTOMESH_CONTROL_ADDRESS="localhost:1")
+    assert (await caller.do("until", by=["echo-1"]))["errors"] == {}
+
+
+async def health(lab: Any) -> Any:
+    held = lab.ca.service("gateway").load()
+    credentials = grpc.ssl_channel_credentials(held.bundle_pem, held.key_pem, held.certificate_pem)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.secure_channel(f"localhost:{lab.port}", credentials, options=options) as channel:
+        stub: Any = mesh_service_pb2_grpc.MeshServiceStub(channel)
+        return await stub.GetHealth(mesh_service_pb2.GetHealthRequest(), timeout=10)
+
+
+async def until_health_is(lab: Any, status: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            reply = await health(lab)
+            assert not reply.services, "nobody signed in"
+            if reply.status == status:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_the_health_of_the_whole_follows_the_services(lab: Any) -> None:
+    await lab.control()
+    await until_health_is(lab, mesh_service_pb2.HEALTH_STATUS_DEGRADED)
+    echo = await lab.echo("echo-1")
+    await until_health_is(lab, mesh_service_pb2.HEALTH_STATUS_SERVING)
+    await echo.kill()
+    await until_health_is(lab, mesh_service_pb2.HEALTH_STATUS_DEGRADED)

@@ -52,7 +52,7 @@ class ConsulRegistry:
                 await self._feed(consul, instance, healthy)
                 log.warning("consul lost the registration, registering again", instance_id=instance.instance_id)
             except CONSUL_FAULTS as error:
-                log.warning("consul is away, trying again", address=self._address, error=repr(error), in_s=backoff)
+                log.warning("consul did not take the registration, trying again", error=repr(error), in_s=backoff)
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, MAX_BACKOFF_S)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -20,6 +19,9 @@ from services.control.domain.leases import Lease
 from services.control.domain.ports import Registrations
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+SETTLE_S = 0.05
+"""A broken connection looks like a half-closed one until, a moment later, it cancels the call."""
 
 
 class RegistryServicer(rpc.RegistryServiceServicer):
@@ -40,6 +42,7 @@ class RegistryServicer(rpc.RegistryServiceServicer):
             async for request in self._until_silent(request_iterator):
                 lease = self._registrations.keep(lease, _instance(request, workload, lease))
                 yield pb.HoldRegistrationResponse(ttl_s=self._registrations.ttl_s)
+            await asyncio.sleep(SETTLE_S)
             goodbye = not self._stopping.is_set()
         finally:
             if lease is not None:
@@ -48,30 +51,29 @@ class RegistryServicer(rpc.RegistryServiceServicer):
     async def _until_silent(
         self, requests: AsyncIterator[pb.HoldRegistrationRequest]
     ) -> AsyncGenerator[pb.HoldRegistrationRequest]:
-        """Ends with the client, and when control stops; raises TimeoutError when nothing came for a ttl."""
+        """Ends with the client, when control stops, and when nothing came for a ttl."""
         stopping = asyncio.create_task(self._stopping.wait())
+        reading: asyncio.Future[pb.HoldRegistrationRequest] | None = None
         try:
             while True:
                 reading = asyncio.ensure_future(anext(requests))
-                done, _ = await asyncio.wait(
+                reading.add_done_callback(_seen)
+                await asyncio.wait(
                     {reading, stopping}, timeout=self._registrations.ttl_s, return_when=asyncio.FIRST_COMPLETED
                 )
-                if reading not in done:
-                    await _abandon(reading)
+                if not reading.done() or isinstance(reading.exception(), StopAsyncIteration):
                     return
-                try:
-                    request = reading.result()
-                except StopAsyncIteration:
-                    return
-                yield request
+                yield reading.result()
         finally:
             stopping.cancel()
+            if reading is not None:
+                reading.cancel()
 
 
-async def _abandon(reading: asyncio.Future[Any]) -> None:
-    reading.cancel()
-    with suppress(asyncio.CancelledError, StopAsyncIteration, grpc.aio.BaseError):
-        await reading
+def _seen(reading: asyncio.Future[Any]) -> None:
+    """A call that is cancelled leaves a read behind whose error nobody will ask for."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _instance(request: pb.HoldRegistrationRequest, workload: SpiffeId | None, lease: Lease | None) -> Instance:

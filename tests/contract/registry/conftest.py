@@ -118,9 +118,7 @@ class ConsulWorld:
         command += ["-serf-lan-port", lan, "-serf-wan-port", wan, "-dns-port", "-1", "-grpc-port", "-1"]
         with (self._folder / "consul.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-        async with asyncio.timeout(30):
-            while not await self._has_leader():
-                await asyncio.sleep(0.1)
+        await asyncio.wait_for(self._until_it_answers(), 30)
 
     async def stop(self) -> None:
         self._process.terminate()
@@ -130,13 +128,12 @@ class ConsulWorld:
             self._process.kill()
             await self._process.wait()
 
-    async def _has_leader(self) -> bool:
-        try:
-            async for _ in self.catalogue().watch():
-                return True
-        except CatalogueUnavailable:
-            pass
-        return False
+    async def _until_it_answers(self) -> None:
+        while True:
+            with contextlib.suppress(CatalogueUnavailable):
+                async for _ in self.catalogue().watch():
+                    return
+            await asyncio.sleep(0.1)
 
 
 class _Current:

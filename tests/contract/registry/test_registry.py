@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import pytest
 
 from automesh.core.errors import PermissionDenied, ValidationError
 from automesh.mesh.consul_client import ConsulConnection
+from automesh.mesh.identity import IdentityFiles
 from automesh.mesh.registry import Instance, Registry
+from automesh.mesh.registry_embedded import EmbeddedRegistry
 
 LIMIT_S = 15.0
 ECHO = "spiffe://automesh.local/ns/dev/sa/echo"
@@ -49,6 +51,43 @@ class Process:
 
     async def refused(self) -> None:
         await asyncio.wait_for(self._task, LIMIT_S)
+
+
+class CuttingProxy:
+    """Passes TCP connections on, and can cut them all."""
+
+    def __init__(self, target_port: str) -> None:
+        self._target_port = int(target_port)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.connected = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[int]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            self.cut()
+
+    def cut(self) -> None:
+        self.connected.clear()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        self._writers |= {writer, far_writer}
+        self.connected.set()
+        await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+    writer.close()
 
 
 @asynccontextmanager
@@ -180,3 +219,20 @@ async def test_the_embedded_registry_refuses_an_instance_id_that_is_taken(
         with pytest.raises(PermissionDenied, match="belongs to a process of echo"):
             await Process(embedded_world.registry("agent"), replace(instance(), service="agent")).refused()
         assert embedded_watcher.serving() == {"echo-1"}
+
+
+async def test_a_connection_that_breaks_for_a_moment_takes_nobody_out_of_the_embedded_registry(
+    embedded_world: Any, embedded_watcher: Any
+) -> None:
+    proxy = CuttingProxy(embedded_world.address.rpartition(":")[2])
+    async with proxy.listening() as port:
+        registry = EmbeddedRegistry(f"localhost:{port}", IdentityFiles(embedded_world.identity()))
+        process = Process(registry, instance())
+        await embedded_watcher.until("echo-1")
+        before = len(embedded_watcher.history)
+        proxy.cut()
+        await asyncio.wait_for(proxy.connected.wait(), LIMIT_S)
+        with pytest.raises(TimeoutError):
+            await embedded_watcher.until(limit_s=1.5 * embedded_world.ttl_s)
+        assert all(serving == {"echo-1"} for serving in embedded_watcher.history[before:])
+        await process.stop()

@@ -17,6 +17,7 @@ import grpc
 
 from automesh.auth.v1 import token_service_pb2 as pb
 from automesh.auth.v1 import token_service_pb2_grpc as rpc
+from automesh.mesh import bootstrap
 from automesh.mesh.process import joined
 from automesh.mesh.settings import MeshSettings
 
@@ -27,6 +28,8 @@ LIMIT_S = 20.0
 class Settings(MeshSettings):
     service: str = "gateway"
     target: str = "echo"
+    local_socket: str = ""
+    """Talks to control over this Unix socket, as clients do that cannot speak TLS to it."""
 
 
 class Tally:
@@ -96,6 +99,15 @@ async def main() -> None:
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with joined(settings) as mesh:
+        if settings.local_socket:
+            bootstrap.install(
+                bootstrap.local_xds_bootstrap(
+                    socket_path=settings.local_socket,
+                    identity=mesh.files,
+                    instance_id=settings.instance_id,
+                    service=settings.service,
+                )
+            )
         client = Client(mesh.channel(settings.target))
         while line := await reader.readline():
             try:
