@@ -61,7 +61,9 @@ class Watched:
 def demo(
     context: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
-    budget: Annotated[float, typer.Option(help="Seconds that each task may search for tests.", min=2, max=120)] = 0,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds that each task may take.", min=5, max=120, show_default="the agent's")
+    ] = None,
 ) -> None:
     """Start the stack, let agents write tests for three modules of `packaging`, show it live, show what came of it.
 
@@ -108,7 +110,7 @@ def _automesh(settings: CliSettings, *arguments: str) -> None:
         raise CliError(f"automesh {' '.join(arguments)} failed", next_step="Look: automesh logs")
 
 
-def _submit(api: Api, module: str, budget: float) -> Watched:
+def _submit(api: Api, module: str, budget: float | None) -> Watched:
     task = {
         "type": "test_generation",
         "description": f"demo: tests for {module}",
@@ -219,7 +221,7 @@ def _report(watched: list[Watched], folder: Path) -> None:
 
 
 def _percent(value: object) -> str:
-    return f"{float(value):.0%}" if isinstance(value, int | float) else "-"
+    return f"{value:.0f} %" if isinstance(value, int | float) else "-"
 
 
 def _how_to_look(api: Api, task_id: str, *, keep: bool) -> None:

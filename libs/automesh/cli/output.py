@@ -10,7 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+PIPED_WIDTH = 140
+"""Without a terminal nothing should be cut: ids are copied from what is printed."""
+
+console = Console() if Console().is_terminal else Console(width=PIPED_WIDTH)
 errors = Console(stderr=True)
 
 STATUS_STYLE = {
@@ -57,7 +60,9 @@ def age(time: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
     """A table in the house's style."""
-    made = Table(*columns, title=title or None, box=None, header_style="bold", pad_edge=False)
+    made = Table(title=title or None, box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, no_wrap=number == 0, overflow="fold")  # the first column names the thing: never cut
     for row in rows:
         made.add_row(*row)
     return made
