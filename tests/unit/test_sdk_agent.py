@@ -2,10 +2,10 @@
 
 import pytest
 
+from automesh.core.backoff import Backoff
 from automesh.core.errors import AlreadyExists, Exhausted, InternalError, Kind, NotFound, PermissionDenied, Unavailable
 from automesh.mesh.errors import Aborted
 from automesh.sdk import Agent, LeasedTask, PermanentError, RetryableError, TaskContext, frames
-from automesh.sdk.backoff import Backoff
 from automesh.sdk.errors import Failed, failed
 
 

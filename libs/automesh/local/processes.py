@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 import structlog
 
+from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError
 from automesh.local.leftovers import kill_group, start_time
 from automesh.local.logfile import LogFile
 from automesh.local.program import Health, Program, StackError, State
 from automesh.local.reason import ending, last_words, start_line
 from automesh.local.record import ProcessRecord
-from automesh.sdk.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

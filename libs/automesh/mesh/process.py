@@ -23,7 +23,6 @@ from automesh.mesh.identity import BadIdentity, IdentityFiles, SpiffeId
 from automesh.mesh.interceptor import CallInterceptor
 from automesh.mesh.policy import AccessTable
 from automesh.mesh.registry import Instance, Registry
-from automesh.mesh.registry_consul import ConsulRegistry
 from automesh.mesh.registry_embedded import EmbeddedRegistry
 from automesh.mesh.renewal import renew_forever
 from automesh.mesh.server import Bound, Health, listen, make_server
@@ -205,6 +204,9 @@ def _registry(mesh: Mesh) -> Registry:
     if mesh.registry is not None:
         return mesh.registry
     if settings.registry == "consul":
+        # Its client brings aiohttp and requests: a quarter of a second and 10 MiB that only those pay who use it.
+        from automesh.mesh.registry_consul import ConsulRegistry  # noqa: PLC0415
+
         return ConsulRegistry(
             settings.consul_address, token_file=settings.consul_token_file, ca_file=settings.consul_ca_file
         )

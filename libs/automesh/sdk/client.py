@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
+from automesh.core.backoff import Backoff
 from automesh.core.errors import Unavailable, ValidationError
 from automesh.mesh.errors import translating_errors
 from automesh.orchestrator.v1 import artifact_service_pb2 as artifact_pb
@@ -18,7 +19,6 @@ from automesh.orchestrator.v1 import artifact_service_pb2_grpc as artifact_rpc
 from automesh.orchestrator.v1 import task_pb2
 from automesh.orchestrator.v1 import task_service_pb2 as pb
 from automesh.orchestrator.v1 import task_service_pb2_grpc as rpc
-from automesh.sdk.backoff import Backoff
 from automesh.sdk.connection import Connection
 
 FINISHED = frozenset({task_pb2.TASK_STATUS_COMPLETED, task_pb2.TASK_STATUS_FAILED, task_pb2.TASK_STATUS_CANCELLED})

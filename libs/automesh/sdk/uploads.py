@@ -9,10 +9,10 @@ from pathlib import Path
 
 import grpc
 
+from automesh.core.backoff import Backoff
 from automesh.mesh.errors import translating_errors
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
-from automesh.sdk.backoff import Backoff
 from automesh.sdk.connection import Connection
 
 CHUNK = 256 * 1024  # bytes; the protocol allows 1 MiB

@@ -10,12 +10,12 @@ from datetime import timedelta
 import grpc
 import structlog
 
+from automesh.core.backoff import Backoff
 from automesh.core.clock import Clock, utc_now
 from automesh.core.errors import AutomationError, Kind
 from automesh.mesh.errors import from_rpc_error
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
-from automesh.sdk.backoff import Backoff
 from automesh.sdk.connection import Connection
 from automesh.sdk.job import Handler
 from automesh.sdk.jobs import Jobs, Monotonic, Terms, elapsed
