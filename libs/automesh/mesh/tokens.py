@@ -103,7 +103,7 @@ class TokenVerifier:
         except (JoseError, ValueError) as error:
             raise Unauthenticated("the token's signature is not valid") from error
         now = self._now()
-        if not _is_time(claims.get("exp")) or not _is_time(claims.get("iat")):
+        if not all(map(_is_time, (claims.get("exp"), claims.get("iat"), claims.get("nbf", 0)))):
             raise Unauthenticated("the token does not say when it was made and when it ends")
         if claims["exp"] + LEEWAY_S <= now:
             raise Unauthenticated("the token has expired: sign in again, or use the refresh token")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import grpc
@@ -30,11 +31,21 @@ def _source(caller: Caller, context: grpc.aio.ServicerContext[Any, Any]) -> str:
 
     Empty, so not counted, when the gateway names no client: slowing down the gateway would shut everybody out.
     """
-    if caller.service == GATEWAY:
-        metadata = dict(context.invocation_metadata() or ())
-        forwarded = str(metadata.get(FORWARDED_FOR, ""))
-        return forwarded.rpartition(",")[2].strip()  # the last one is what the gateway itself saw
-    return f"{caller.workload} {_host(caller.peer)}"
+    if caller.service != GATEWAY:
+        return f"{caller.workload} {_host(caller.peer)}"
+    metadata = dict(context.invocation_metadata() or ())
+    hops = [hop.strip() for hop in str(metadata.get(FORWARDED_FOR, "")).split(",")]
+    # One hop is the client itself. Of several the last is a proxy that the gateway trusts; before it, what it saw.
+    return _network(hops[-2] if len(hops) > 1 else hops[0])
+
+
+def _network(address: str) -> str:
+    """The address; of IPv6 the /64, which one customer holds whole."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))  # noqa: PLR2004
 
 
 def _host(peer: str) -> str:
