@@ -63,8 +63,8 @@ class Catalog:
     """What the descriptors say: the pool, the annotated rpcs, and the comments by full name of what they describe."""
 
     pool: DescriptorPool
-    rpcs: tuple[Rpc, ...]
-    comments: Mapping[str, str] = field(default_factory=dict)
+    rpcs: tuple[Rpc, ...] = field(repr=False)
+    comments: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def message_class(self, descriptor: Descriptor) -> type[Message]:
         """The Python class for a message of the pool."""
