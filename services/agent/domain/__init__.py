@@ -1,0 +1,1 @@
+"""What the agent's own task types mean: limits, reports and rules. Pure."""
