@@ -13,7 +13,6 @@ from automesh.mesh.identity import SpiffeId
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from services.control.ads import AdsServicer
-from services.control.clients.consul import ConsulCatalogue
 from services.control.clients.probe import GrpcHealthProbe
 from services.control.domain.instance import Instance
 from services.control.domain.observatory import Observatory
@@ -69,6 +68,9 @@ def _spiffe_ids(settings: Settings) -> Callable[[str], str]:
 def _catalogue(settings: Settings, mesh: Mesh, remembered: Sequence[Instance]) -> tuple[Catalogue, Sequence[Bound]]:
     """The catalogue, and the servicer through which processes register in it, if that is ours."""
     if settings.registry == "consul":
+        # Its client brings aiohttp and requests; only those pay for them who use them.
+        from services.control.clients.consul import ConsulCatalogue  # noqa: PLC0415
+
         consul = ConsulCatalogue(
             settings.consul_address,
             token_file=settings.consul_token_file,
