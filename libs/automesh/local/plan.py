@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,8 @@ class Plan:
     init: Sequence[str]
     """Run to its end before any service."""
     init_env: Mapping[str, str]
+    serving: Callable[[], Awaitable[Health]]
+    """The last gate: `detail` is SERVING once a stranger who asks over HTTPS hears that everything serves."""
     gateway_port: int
     control_port: int
     registry: str
@@ -85,6 +87,7 @@ def make_plan(
         ],
         init=[sys.executable, "-m", "services.auth", "init", "--state-dir", str(state.folder)],
         init_env=env,
+        serving=partial(gateway_answers, gateway_port, state.web_ca),
         gateway_port=gateway_port,
         control_port=control_port,
         registry=env["AUTOMESH_REGISTRY"],

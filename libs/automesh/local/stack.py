@@ -19,7 +19,7 @@ from automesh.local.logfile import LogFile
 from automesh.local.oneshot import run_once
 from automesh.local.options import StackOptions
 from automesh.local.plan import INIT, Plan, make_plan
-from automesh.local.probes import SERVING, gateway_answers
+from automesh.local.probes import SERVING
 from automesh.local.processes import Pace
 from automesh.local.program import StackError
 from automesh.local.record import StackRecord
@@ -133,12 +133,11 @@ class Stack:
         self._view.ready(self.record())
 
     async def _serving(self, plan: Plan) -> None:
-        """The last gate: a stranger who asks over HTTPS hears that everything serves."""
         told = ""
         with suppress(TimeoutError):
             async with asyncio.timeout(START_LIMIT_S):
                 while told != SERVING:
-                    told = (await gateway_answers(plan.gateway_port, self.state.web_ca)).detail
+                    told = (await plan.serving()).detail
                     await asyncio.sleep(0 if told == SERVING else _GATE_EVERY_S)
                 return
         raise StackError(f"every process is up, but {plan.gateway_url} says {told or 'nothing'}: see `automesh logs`")

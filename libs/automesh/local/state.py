@@ -110,9 +110,16 @@ class LocalState:
 
     def _make(self) -> None:
         for folder in (self.folder, *self.folder.parents):
-            if folder.exists() and not folder.is_dir():
+            if _is_file(folder):
                 raise StateError(f"{folder} is a file, so it cannot hold state: move it away, or {_OTHER}", path=folder)
         _make_folder(self.folder)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_dir()
+    except PermissionError as error:
+        raise _refused(path, error) from error
 
 
 def _make_folder(folder: Path) -> None:
