@@ -1,7 +1,7 @@
 """One suite for both task stores: the fake, and the real one on PostgreSQL."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
-from automesh.testing.databases import OpenDatabase
+from automesh.testing.postgres import PostgresForTests
 from services.orchestrator.domain.document import Document
 from services.orchestrator.domain.errors import (
     QueueFull,
@@ -106,11 +106,16 @@ async def sql_house(database: Database) -> House:
 
 
 @pytest.fixture(params=["fake", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def house(request: pytest.FixtureRequest) -> House:
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     if request.param == "fake":
-        return fake_house()
-    open_database: OpenDatabase = request.getfixturevalue("open_database")
-    return await sql_house(await open_database("orchestrator", "services.orchestrator.migrations"))
+        yield fake_house()
+        return
+    postgres: PostgresForTests = request.getfixturevalue("postgres")
+    async with (
+        postgres.fresh({"orchestrator": "services.orchestrator.migrations"}) as dsn,
+        Database.open(dsn, schema="orchestrator") as database,
+    ):
+        yield await sql_house(database)
 
 
 # ---------------------------------------------------------------------- create, get, list
@@ -313,13 +318,13 @@ async def test_a_task_that_loses_its_agents_too_often_is_given_up(house: House) 
     for crash in range(1, MAX_CRASHES + 1):
         await house.advance(20)
         await house.book.reap(limit=10, jitter=1)
-        now = await house.get(task)
-        assert now.crashes == crash
+        assert (await house.get(task)).crashes == crash
         if crash < MAX_CRASHES:
             await house.again(task)
-    assert now.status is Status.FAILED
-    assert now.failure is not None
-    assert (now.failure.reason, now.failure.retryable) == ("POISON", False)
+    lost = await house.get(task)
+    assert lost.status is Status.FAILED
+    assert lost.failure is not None
+    assert (lost.failure.reason, lost.failure.retryable) == ("POISON", False)
 
 
 async def test_an_attempt_that_takes_too_long_fails_and_is_retried(house: House) -> None:

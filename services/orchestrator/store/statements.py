@@ -15,6 +15,11 @@ from services.orchestrator.domain.task import (
     TIMED_OUT_TEXT,
 )
 
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 _OVER = "lease_until = NULL, deadline_at = NULL, updated_at = now(), revision = t.revision + 1"
 _LIVE = "t.status IN ('OFFERED', 'RUNNING')"
 
@@ -132,7 +137,7 @@ WITH due AS MATERIALIZED (
      LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE task t
-   SET failure_reason = '{TIMED_OUT}', failure_message = '{TIMED_OUT_TEXT}', failure_retryable = true,
+   SET failure_reason = {_literal(TIMED_OUT)}, failure_message = {_literal(TIMED_OUT_TEXT)}, failure_retryable = true,
        failure_attempt = t.attempt, {_failed("true", "$2::float8")}
   FROM due WHERE t.task_id = due.task_id AND t.status = 'RUNNING' AND t.deadline_at < now()
 RETURNING t.task_id, t.attempt, t.agent_id, t.status, extract(epoch FROM t.ready_at - now())::float8 AS retry_in_s
@@ -150,9 +155,9 @@ UPDATE task t
        ready_at = CASE WHEN due.crashed AND NOT due.poison THEN now() ELSE t.ready_at END,
        crashes = t.crashes + due.crashed::int,
        failure_reason = CASE WHEN NOT due.crashed THEN t.failure_reason
-                             WHEN due.poison THEN '{POISON}' ELSE '{LEASE_LOST}' END,
+                             WHEN due.poison THEN {_literal(POISON)} ELSE {_literal(LEASE_LOST)} END,
        failure_message = CASE WHEN NOT due.crashed THEN t.failure_message
-                              WHEN due.poison THEN '{POISON_TEXT}' ELSE '{LEASE_LOST_TEXT}' END,
+                              WHEN due.poison THEN {_literal(POISON_TEXT)} ELSE {_literal(LEASE_LOST_TEXT)} END,
        failure_retryable = CASE WHEN due.crashed THEN NOT due.poison ELSE t.failure_retryable END,
        failure_attempt = CASE WHEN due.crashed THEN t.attempt ELSE t.failure_attempt END, {_OVER}
   FROM due WHERE t.task_id = due.task_id AND t.status IN ('OFFERED', 'RUNNING') AND t.lease_until < now()
@@ -162,7 +167,7 @@ RETURNING t.task_id, t.attempt, t.agent_id, t.status, 0.0::float8 AS retry_in_s
 FATES = f"""
 SELECT hold.task_id, hold.attempt, t.cancel_reason,
        CASE WHEN t.status = 'CANCELLED' AND t.attempt = hold.attempt THEN 'CANCELLED'
-            WHEN t.failure_reason = '{TIMED_OUT}' AND t.failure_attempt = hold.attempt THEN 'TIMED_OUT'
+            WHEN t.failure_reason = {_literal(TIMED_OUT)} AND t.failure_attempt = hold.attempt THEN 'TIMED_OUT'
             ELSE 'STALE' END AS ended
   FROM unnest($1::text[], $2::int[]) AS hold(task_id, attempt) LEFT JOIN task t ON t.task_id = hold.task_id
 """  # noqa: S608 # made of constants
