@@ -259,6 +259,9 @@ from automesh.local.group import ProcessGroup
 from automesh.local.processes import Pace
 from automesh.local.program import Health, Program
 from automesh.local.tether import tethered
+from automesh.telemetry.logs import configure_logging
+
+configure_logging("test")  # to standard error
 
 async def well(pid):
     return Health(True)
