@@ -256,10 +256,11 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
 
 
 class FakeConnection:
-    """A `Connection` whose every channel leads to the fake."""
+    """A `Connection` whose every channel is the one given; an empty `authorization` is not sent."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, authorization: str = "Bearer fake") -> None:
         self._channel = channel
+        self._authorization = authorization
 
     def channel(self, service: str) -> grpc.aio.Channel:
         """The one channel."""
@@ -267,4 +268,4 @@ class FakeConnection:
 
     async def metadata(self) -> tuple[tuple[str, str], ...]:
         """As a token connection would send it."""
-        return (("authorization", "Bearer fake"),)
+        return (("authorization", self._authorization),) if self._authorization else ()
