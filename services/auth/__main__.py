@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
+
+import pydantic
 
 from automesh.core.clock import utc_now
 from automesh.core.errors import AutomationError
@@ -24,18 +27,26 @@ from services.auth.settings import InitSettings, Settings
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exits 0 after a clean end, 78 when something must be mended first."""
     options = _parser().parse_args(arguments)
-    if options.command is None:
-        run(Settings(), build)
-        return
-    configure_logging("auth", "info")
     try:
-        if options.command == "init":
+        if options.command is None:
+            run(Settings(), build)
+        elif options.command == "init":
+            configure_logging("auth", "info")
             initialise(_plan(InitSettings(), options), utc_now())
         else:
+            configure_logging("auth", "warning")
             asyncio.run(_reset_admin(Settings()))
     except AutomationError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(EXIT_REFUSED)
+        _refuse(str(error))
+    except pydantic.ValidationError as error:
+        _refuse(
+            "\n".join(f"AUTOMESH_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors())
+        )
+
+
+def _refuse(message: str) -> NoReturn:
+    sys.stderr.write(f"{message}\n")
+    sys.exit(EXIT_REFUSED)
 
 
 async def _reset_admin(settings: Settings) -> None:

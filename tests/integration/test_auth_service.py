@@ -629,6 +629,7 @@ async def test_no_secret_is_found_in_the_database_or_in_the_logs(house: House) -
     for secret in secrets:
         assert secret not in written
         assert secret not in logs.getvalue()
+        assert secret not in repr(house.mesh.audited)
         assert secret.encode().hex() not in written
     assert re.search(r"\$argon2id\$", written)
 

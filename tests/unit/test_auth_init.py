@@ -291,6 +291,13 @@ def test_the_command_says_what_to_mend(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_setting_that_is_missing_is_named() -> None:
+    done = command("reset-admin")
+    assert done.returncode == 78
+    assert "AUTOMESH_POSTGRES_DSN: Field required" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_hosts_are_sorted_into_names_and_addresses() -> None:
     assert parse_hosts("localhost, Mesh.Example.org ,10.0.0.7,::1,") == (
         ("localhost", "mesh.example.org"),

@@ -30,7 +30,8 @@ log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 SLOW_S = 1.0
 REQUEST_ID = "x-request-id"
-_RESOURCES = ("task_id", "user_id", "key_id", "agent_id", "username", "name")
+# No "username": people type passwords there when they sign in.
+_RESOURCES = ("task_id", "user_id", "key_id", "agent_id", "name")
 _MAX_REQUEST_ID = 128
 
 

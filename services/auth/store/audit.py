@@ -16,13 +16,7 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::
                      $8::text[], $9::text[], $10::text[], $11::text[])
 ON CONFLICT (event_id) DO NOTHING
 """
-_LIST = """
-SELECT * FROM audit_event
- WHERE ($1 = '' OR subject = $1) AND ($2 = '' OR resource = $2) AND ($3 = '' OR outcome = $3)
-   AND ($4::timestamptz IS NULL OR (occurred_at, event_id) < ($4, $5))
-   AND ($7::text IS NULL OR tenant_id = $7)
- ORDER BY occurred_at DESC, event_id DESC LIMIT $6
-"""
+_LIST = "SELECT * FROM audit_event WHERE {} ORDER BY occurred_at DESC, event_id DESC LIMIT $1"
 
 
 class SqlAuditStore:
@@ -41,18 +35,26 @@ class SqlAuditStore:
         self, scope: Scope, wanted: AuditFilter, *, limit: int, before: Position | None
     ) -> list[AuditEvent]:
         tenant = tenant_of(scope)
-        rows = await self._database.fetch(
-            _LIST,
-            wanted.subject,
-            wanted.resource,
-            wanted.outcome,
-            before.time if before else None,
-            before.event_id if before else None,
-            limit,
-            None if tenant is ENGINE else tenant,
-            tenant=tenant,
-        )
+        conditions, arguments = _conditions(tenant, wanted, before)
+        rows = await self._database.fetch(_LIST.format(conditions), limit, *arguments, tenant=tenant)
         return [_event(row) for row in rows]
+
+
+def _conditions(tenant: str, wanted: AuditFilter, before: Position | None) -> tuple[str, list[object]]:
+    """Only those that are asked for, so that each filter finds its index. Texts are parameters, never SQL."""
+    parts: list[str] = ["true"]
+    arguments: list[object] = []
+    columns = {"subject": wanted.subject, "resource": wanted.resource, "outcome": wanted.outcome}
+    if tenant is not ENGINE:
+        columns["tenant_id"] = tenant
+    for column, value in columns.items():
+        if value or column == "tenant_id":
+            arguments.append(value)
+            parts.append(f"{column} = ${len(arguments) + 1}")
+    if before is not None:
+        arguments += [before.time, before.event_id]
+        parts.append(f"(occurred_at, event_id) < (${len(arguments)}, ${len(arguments) + 1})")
+    return " AND ".join(parts), arguments
 
 
 def _row(event: AuditEvent) -> tuple[object, ...]:
