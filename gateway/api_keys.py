@@ -55,18 +55,22 @@ class _Remembered:
 
 
 class ApiKeys:
-    """Remembers tokens by the SHA-256 of their key, and refusals for a moment. Bounded: the least used go first."""
+    """Remembers tokens by the SHA-256 of their key, and refusals for a moment. Bounded: the least used go first.
+
+    `longest_s` bounds how long a key that was revoked still opens this gateway.
+    """
 
     def __init__(
         self,
         exchange: Exchange,
         *,
+        longest_s: float = 60,
         size: int = 10_000,
         margin_s: float = 30,
         failure_s: float = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._exchange, self._clock = exchange, clock
+        self._exchange, self._clock, self._longest_s = exchange, clock, longest_s
         self._size, self._margin_s, self._failure_s = size, margin_s, failure_s
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[_Remembered]] = {}
@@ -114,7 +118,7 @@ class ApiKeys:
         except AutomationError as error:
             return _Remembered(0, "", error)  # auth is away or busy: ask again for the next request
         lifetime_s = max(token.lifetime_s - self._margin_s, token.lifetime_s / 2)
-        return _Remembered(self._clock() + lifetime_s, f"Bearer {token.token}")
+        return _Remembered(self._clock() + min(lifetime_s, self._longest_s), f"Bearer {token.token}")
 
     async def close(self) -> None:
         """Ends the questions in flight."""

@@ -41,7 +41,7 @@ async def http_gateway(
     settings: Settings, channel: Callable[[str], grpc.aio.Channel], stopping: asyncio.Event
 ) -> AsyncGenerator[asyncio.Event]:
     """Serves HTTP while it is open; set `stopping` first, so that streams end. Gives an event: the server is down."""
-    api_keys = ApiKeys(AuthExchange(channel))
+    api_keys = ApiKeys(AuthExchange(channel), longest_s=settings.gateway_api_key_cache_s)
     caller = Caller(
         GrpcUpstream(channel),
         api_keys,

@@ -30,6 +30,7 @@ class Settings(MeshSettings):
     gateway_longest_timeout_s: float = Field(600, gt=0, description="the longest deadline that a client may name")
     gateway_stream_timeout_s: float = Field(24 * 3600, gt=0, description="the longest that a stream may last")
     gateway_keep_alive_s: float = Field(15, gt=0, description="silence after which event streams get a comment")
+    gateway_api_key_cache_s: float = Field(60, gt=0, description="an API key that was revoked works at most so long")
     gateway_slow_s: float = Field(1, gt=0, description="requests that take longer are logged")
     gateway_ignore_unknown_fields: bool = Field(False, description="true: unknown JSON fields are dropped, not refused")
     gateway_ignore_unknown_query: bool = Field(False, description="true: unknown query parameters are dropped")
