@@ -110,7 +110,10 @@ class IssueClientCertificateRequest(_message.Message):
     csr_pem: _builtins.str
     """PKCS #10 request, PEM. Names in it must be those of the client identity, or absent."""
     name: _builtins.str
-    """Name of the client, 1 to 64 of a-z, 0-9 and "-": the identity is spiffe://<domain>/ns/<environment>/client/<name>."""
+    """Name of the client, 1 to 64 of a-z, 0-9 and single "-" inside: the identity is
+    spiffe://<domain>/ns/<environment>/client/<name>. Outside the tenant "default" it is client/<tenant>--<name>, so
+    that nobody can take a name of another tenant.
+    """
     def __init__(
         self,
         *,

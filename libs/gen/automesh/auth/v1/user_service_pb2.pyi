@@ -42,7 +42,7 @@ class User(_message.Message):
     """A disabled user cannot sign in, and their tokens stop within 5 minutes."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Roles: "admin", "developer", "viewer", "agent"."""
+        """Roles: "viewer", "developer", "agent", "admin", "operator" (the one that reaches every tenant)."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
