@@ -120,6 +120,14 @@ async def test_goaway_moves_to_another_stream_and_keeps_the_work(gate: Gate) -> 
     assert gate.runs == 1
 
 
+async def test_goaway_in_place_of_the_first_answer_is_heeded_too(gate: Gate) -> None:
+    gate.release.set()
+    async with FakeOrchestrator() as fake, at_work(gate.agent, fake):
+        fake.goes_away_at_once = True
+        assert (await fake.done(fake.lease("work"))).HasField("result")
+        assert len(fake.registered) >= 2
+
+
 async def test_an_agent_that_was_forgotten_registers_anew(gate: Gate) -> None:
     async with FakeOrchestrator() as fake, at_work(gate.agent, fake):
         await fake.hears("credit")

@@ -20,7 +20,7 @@ MAX_TYPES = 100
 
 
 class Agent:
-    """Collects handlers; `main()` makes a program of it, `run(connection)` an asyncio task."""
+    """Collects handlers. `automesh.sdk.run(agent)` makes a program of it."""
 
     def __init__(self, *, name: str, slots: int = 1, version: str = "", drain_grace_s: float = 30.0) -> None:
         """`slots`: how many tasks it may hold at once. `drain_grace_s`: how long it may finish what it holds."""

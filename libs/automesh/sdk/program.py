@@ -17,11 +17,14 @@ from automesh.telemetry.logs import configure_logging
 
 log = structlog.get_logger("automesh.sdk")
 
+EXIT_INTERRUPTED = 130  # as a shell says it of Ctrl-C
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
 
 
 def run(agent: Agent) -> None:
-    """Runs the agent until SIGTERM or Ctrl-C, then finishes what it holds. Exits 78 when it cannot start as told."""
+    """Runs the agent until SIGTERM or Ctrl-C, then finishes what it holds; asked twice, it leaves at once.
+
+    Exits 78 when it cannot start as it is told."""
     try:
         settings = SdkSettings()
     except SettingsError as error:
@@ -29,6 +32,8 @@ def run(agent: Agent) -> None:
     configure_logging(agent.name, settings.log_level, context=structlog.contextvars.get_contextvars)
     try:
         asyncio.run(_work(agent, settings))
+    except asyncio.CancelledError:
+        sys.exit(EXIT_INTERRUPTED)
     except AutomationError as error:
         log.error("cannot go on", reason=error.reason, error=error.message)
         sys.exit(EXIT_CONFIGURATION)
@@ -37,7 +42,14 @@ def run(agent: Agent) -> None:
 async def _work(agent: Agent, settings: SdkSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    working = asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.is_set() and working is not None:
+            working.cancel()  # asked twice: leave now
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     async with connect(settings) as connection:
         await agent.run(connection, stop=stop)

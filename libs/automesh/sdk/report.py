@@ -37,9 +37,11 @@ class Report:
 
     def progress(self, fraction: float, message: str) -> None:
         """How far the task is. Replaces what was not sent yet."""
+        now = frames.fraction(fraction), frames.text(message, frames.MAX_PROGRESS_MESSAGE)
+        if self._progress is not None and now == (self._progress.fraction, self._progress.message):
+            return
         said = self._latest()
-        said.fraction = frames.fraction(fraction)
-        said.message = frames.text(message, frames.MAX_PROGRESS_MESSAGE)
+        said.fraction, said.message = now
         self._progress_changed()
 
     def checkpoint(self, data: bytes) -> None:

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
 from automesh.core.backoff import Backoff
+from automesh.core.errors import AutomationError, Kind, Unavailable
 from automesh.mesh.errors import translating_errors
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
@@ -17,7 +16,7 @@ from automesh.sdk.connection import Connection
 
 CHUNK = 256 * 1024  # bytes; the protocol allows 1 MiB
 ATTEMPTS = 4
-_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +36,58 @@ class Uploads:
         self._connection = connection
 
     async def upload(self, token: bytes, name: str, content: bytes | Path, content_type: str) -> StoredArtifact:
-        """Stores `content` as `name`. Raises AutomationError; kind ABORTED when the lease is lost."""
+        """Stores `content` as `name`. Raises OSError for a file that cannot be read, else AutomationError; its kind is
+        ABORTED when the lease is lost."""
         header = pb.UploadArtifactHeader(lease_token=token, name=name, content_type=content_type)
         backoff = Backoff(first_s=0.2, most_s=2.0)
-        with translating_errors():
-            for _ in range(ATTEMPTS - 1):
-                try:
-                    return await self._once(header, content)
-                except grpc.aio.AioRpcError as error:
-                    if error.code() not in _PASSING:
-                        raise
-                await asyncio.sleep(backoff.next_s())
-            return await self._once(header, content)
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self._once(header, content)
+            except AutomationError as error:
+                if error.kind not in _PASSING:
+                    raise
+            await asyncio.sleep(backoff.next_s())
+        return await self._once(header, content)
 
     async def _once(self, header: pb.UploadArtifactHeader, content: bytes | Path) -> StoredArtifact:
         stub = rpc.ArtifactServiceStub(self._connection.channel("orchestrator"))
         metadata = await self._connection.metadata()
-        stored = (await stub.UploadArtifact(_parts(header, content), metadata=metadata)).artifact
+        parts = _Parts(header, content)
+        try:
+            with translating_errors():
+                stored = (await stub.UploadArtifact(aiter(parts), metadata=metadata)).artifact
+        except asyncio.CancelledError:
+            # grpc.aio says it so when the other side cancelled, or when the parts could not be read.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise parts.error or Unavailable("the upload was cut off") from None
         return StoredArtifact(stored.name, stored.content_type, stored.size, stored.sha256)
 
 
-async def _parts(header: pb.UploadArtifactHeader, content: bytes | Path) -> AsyncIterator[pb.UploadArtifactRequest]:
-    yield pb.UploadArtifactRequest(header=header)
+class _Parts:
+    """The messages of one upload; keeps the error of a file that cannot be read."""
+
+    def __init__(self, header: pb.UploadArtifactHeader, content: bytes | Path) -> None:
+        self._header = header
+        self._content = content
+        self.error: OSError | None = None
+
+    async def __aiter__(self) -> AsyncIterator[pb.UploadArtifactRequest]:
+        yield pb.UploadArtifactRequest(header=self._header)
+        try:
+            async for chunk in _chunks(self._content):
+                yield pb.UploadArtifactRequest(chunk=chunk)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+async def _chunks(content: bytes | Path) -> AsyncIterator[bytes]:
     if isinstance(content, bytes):
         for start in range(0, len(content), CHUNK):
-            yield pb.UploadArtifactRequest(chunk=content[start : start + CHUNK])
+            yield content[start : start + CHUNK]
         return
     with await asyncio.to_thread(content.open, "rb") as file:
         while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield pb.UploadArtifactRequest(chunk=chunk)
+            yield chunk

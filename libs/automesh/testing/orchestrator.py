@@ -58,12 +58,14 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
         self.answers_done = True  # whether a `done` is acknowledged
         self.answers_stale = False  # whether it is refused as stale
         self.rejects_done = False  # whether a `done` ends the stream as invalid
+        self.goes_away_at_once = False  # whether the next stream gets a goaway in place of its first answer
         self.keeps: Callable[[bytes], bool] = lambda token: True  # which leases survive a new stream
         self.refuses: AutomationError | None = None  # what every Register and Work is answered with
         self.silent = False  # whether it sends no signs of life
         self.heard: list[pb.WorkRequest] = []
         self.registered: list[pb.RegisterRequest] = []
         self.streams: list[Stream] = []
+        self.failing_uploads = 0  # so many uploads are answered with UNAVAILABLE
         self.artifacts: dict[str, bytes] = {}
         self.metadata: list[Mapping[str, str | bytes]] = []
         self._waiting: deque[pb.Lease] = deque()
@@ -177,6 +179,9 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
         stream = Stream((await anext(request_iterator)).attach)
         held = stream.attach.held
         keep = [token for token in held if self.keeps(token)]
+        if self.goes_away_at_once:
+            self.goes_away_at_once = False
+            stream.say(goaway=pb.Goaway())
         stream.say(attached=pb.Attached(keep=keep, drop=[token for token in held if token not in keep]))
         self.streams.append(stream)
         await self._tell()
@@ -198,8 +203,9 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
     ) -> artifact_pb.UploadArtifactResponse:
         """Keeps the file in `artifacts`."""
         header = (await anext(request_iterator)).header
-        if self.refuses is not None:
-            await abort(context, self.refuses)
+        if self.failing_uploads:
+            self.failing_uploads -= 1
+            await abort(context, Unavailable("told to fail"))
         content = b"".join([part.chunk async for part in request_iterator])
         self.artifacts[header.name] = content
         sha256 = hashlib.sha256(content).hexdigest()

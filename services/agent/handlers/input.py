@@ -29,13 +29,3 @@ def number(given: Mapping[str, Any], key: str, *, default: float, least: float =
             f"{key} is {value!r}: it must be a number from {least:g} to {most:g}", field=f"task.input.{key}"
         )
     return float(value)
-
-
-def string(given: Mapping[str, Any], key: str, *, most: int) -> str:
-    """A text of the input; empty when it is absent."""
-    value = given.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > most or "\x00" in value:
-        raise ValidationError(f"{key} must be a text of at most {most} characters", field=f"task.input.{key}")
-    return value
