@@ -129,7 +129,8 @@ async def test_the_process_renews_its_own_certificate_from_its_own_authority(
                 await asyncio.sleep(0.05)
         after = files.load()
         assert after.spiffe_id == before.spiffe_id
-        assert after.validity[1] > before.validity[1]
+        assert after.leaf.serial_number != before.leaf.serial_number
+        assert after.bundle_pem == before.bundle_pem
         assert (await login(layout, port)).access_token
 
 
