@@ -24,6 +24,7 @@ from services.agent.settings import Settings
 
 log = structlog.get_logger()
 
+LONGEST_WAIT_S = 2.0  # between two tries to reach the orchestrator: the fleet is small, and people wait at the start
 STOP_GRACE_S = 3.0  # a handler that is cancelled has so long; with the drain it stays below what supervisors allow
 
 
@@ -37,6 +38,7 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncIterator[Sequence[Bound]
             log.warning("no sandbox here: tasks that need one will fail", why=unavailable)
         agent, abilities = agent_of(settings, sandbox, work_dir, unavailable)
         worker = agent.worker(MeshConnection(mesh), _options(settings, agent.name))
+        mesh.ready_when = worker.registered.wait
         work = mesh.spawn(worker.run(), "work on tasks")
         mesh.spawn(_drain_when(mesh.stopping, worker), "drain when stopping")
         yield [
@@ -71,6 +73,7 @@ def _options(settings: Settings, name: str) -> WorkerOptions:
         version=settings.version,
         drain_grace_s=settings.task_drain_s,
         stop_grace_s=STOP_GRACE_S,
+        longest_wait_s=LONGEST_WAIT_S,
     )
 
 

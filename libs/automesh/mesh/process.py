@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -55,6 +55,8 @@ class Mesh:
         self.certificate_issuer: CertificateIssuer | None = None
         self.registry: Registry | None = None
         self.before_server: list[Callable[[grpc.aio.Server], None]] = []
+        self.ready_when: Callable[[], Awaitable[object]] | None = None
+        """Returns once the process is of use; until then its health says NOT_SERVING. None: from the start."""
         self._channels: dict[str, MeshChannel] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._failure: BaseException | None = None
@@ -161,7 +163,10 @@ async def _serve_bounds(mesh: Mesh, bounds: Sequence[Bound], ready: Callable[[in
     names = [bound.descriptor.full_name for bound in bounds]
     with metrics_endpoint(settings.metrics_port):
         await server.start()
-        await mesh.health.set(True, names)
+        if mesh.ready_when is None:
+            await mesh.health.set(True, names)
+        else:
+            mesh.spawn(_serving_once(mesh.ready_when, mesh, names), "serve once ready")
         mesh.spawn(renew_forever(mesh.files, mesh.certificate_issuer or mesh.auth().renew), "renew certificate")
         shipping = mesh.spawn(audit.ship_forever(sink), "ship audit")
         registration = mesh.spawn(_registry(mesh).hold(_instance(mesh, port), mesh.health.is_serving), "register")
@@ -173,6 +178,13 @@ async def _serve_bounds(mesh: Mesh, bounds: Sequence[Bound], ready: Callable[[in
         shipping.cancel()
         await asyncio.wait([shipping])
         await audit.close(sink)
+
+
+async def _serving_once(ready: Callable[[], Awaitable[object]], mesh: Mesh, names: Sequence[str]) -> None:
+    await mesh.health.set(False, names)
+    await ready()
+    if not mesh.stopping.is_set():
+        await mesh.health.set(True, names)
 
 
 async def _drain(mesh: Mesh, server: grpc.aio.Server, registration: asyncio.Task[Any], names: Sequence[str]) -> None:

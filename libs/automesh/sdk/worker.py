@@ -74,6 +74,8 @@ class Worker:
         )
         self._terms: Terms | None = None
         self._session: Session | None = None
+        self.registered = asyncio.Event()
+        """Set once the orchestrator knows this agent and what it can do."""
         self._draining = asyncio.Event()
         self._refusals = 0  # streams in a row that ended because of what we said
         self._backoff = Backoff(first_s=options.first_wait_s, most_s=options.longest_wait_s)
@@ -155,6 +157,7 @@ class Worker:
         answer = await self._stub.Register(self._request, metadata=metadata, timeout=_CALL_S)
         first = self._terms is None
         self._terms = _terms(answer)
+        self.registered.set()
         if first:
             log.info("agent registered", agent_id=self.agent_id, slots=self.slots)
 
