@@ -21,8 +21,8 @@ class CliError(AutomationError):
 
     reason = "CLI"
 
-    def __init__(self, message: str, *, next_step: str = "", **metadata: object) -> None:
-        super().__init__(message, **metadata)
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
         self.next_step = next_step
 
 
@@ -36,4 +36,4 @@ def from_status(status: Mapping[str, Any], http_status: int) -> CliError:
             reason = str(detail.get("reason", ""))
         if kind.endswith("google.rpc.RetryInfo"):
             message += f" (try again in {detail.get('retryDelay', 'a while')})"
-    return CliError(message, next_step=NEXT_STEPS.get(reason, ""), reason=reason, status=http_status)
+    return CliError(message, next_step=NEXT_STEPS.get(reason, ""))
