@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,9 +94,15 @@ class Lab:
         """Starts a process of the service `echo`; `name` is its instance id."""
         return await self._serving(name, "echo", [sys.executable, str(PROGRAMS / "echo.py")], "0", **extra)
 
-    async def caller(self, *, identity: IdentityFiles | None = None, target: str = "echo", **extra: str) -> Caller:
-        """Starts a client that calls `target` when it is told to."""
-        command = [sys.executable, str(PROGRAMS / "caller.py")]
+    async def caller(
+        self,
+        *,
+        identity: IdentityFiles | None = None,
+        target: str = "echo",
+        command: Sequence[str] = (sys.executable, str(PROGRAMS / "caller.py")),
+        **extra: str,
+    ) -> Caller:
+        """Starts a client that calls `target` when it is told to; `command` may be one in another language."""
         files = identity or self.ca.service("gateway")
         return await self._start(Caller, "caller", files, command, "0", AUTOMESH_TARGET=target, **extra)
 
@@ -116,7 +122,7 @@ class Lab:
         kind: Callable[[str, asyncio.subprocess.Process, Path, IdentityFiles], P],
         name: str,
         identity: IdentityFiles,
-        command: list[str],
+        command: Sequence[str],
         port: str,
         **extra: str,
     ) -> P:
