@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -113,7 +112,7 @@ def retry_after_s(status: status_pb2.Status) -> int:
         if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             retry = error_details_pb2.RetryInfo()
             detail.Unpack(retry)
-            return max(1, math.ceil(float(retry.retry_delay.ToTimedelta().total_seconds())))
+            return max(1, int(retry.retry_delay.seconds) + (retry.retry_delay.nanos > 0))
     return 0
 
 

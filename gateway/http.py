@@ -78,6 +78,10 @@ class Gateway:
                 await found(response)
         except ClientGone:
             response.status = response.status or CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:
+            if not self._draining:
+                raise
+            await self._refuse(site, _stopping(), response, endpoint)
         except Exception as error:
             failure = error
             await self._refuse(site, error, response, endpoint)
@@ -93,7 +97,7 @@ class Gateway:
 
     def _route(self, site: Site, request: Request) -> Match[Endpoint] | _Page:
         if self._draining:
-            raise Stopping("the gateway stops: connect again in a moment", headers={"connection": "close"})
+            raise _stopping()
         page = site.pages.get(request.raw_path)
         if page is not None and request.method in ("GET", "HEAD"):
             return _Page(200, page.headers, page.body)
@@ -144,6 +148,10 @@ class Gateway:
             log.warning("slow request" if failure is None else "request failed", error=str(failure or ""), **fields)
         else:
             log.error("unforeseen error", exc_info=failure, **fields)
+
+
+def _stopping() -> Stopping:
+    return Stopping("the gateway stops: connect again in a moment", headers={"connection": "close"})
 
 
 def _foreseen(failure: BaseException | None) -> bool:

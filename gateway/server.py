@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from granian.constants import Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
@@ -19,11 +20,15 @@ from granian.server.embed import Server
 from automesh.core.errors import AutomationError, InternalError, Kind
 from automesh.mesh.server import PortInUse
 
+log = structlog.get_logger()
+
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _H1_BUFFER = 64 * 1024
 _STREAMS_A_CONNECTION = 200
 _STARTUP_S = 10.0
+CLOSE_S = 2.0
+"""So long connections may take to end once no request is served any more."""
 
 
 class BadCertificate(AutomationError):
@@ -67,7 +72,12 @@ async def serving(app: App, listen: Listen) -> AsyncGenerator[asyncio.Event]:
         yield ended
     finally:
         server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=CLOSE_S)
+        if not task.done():
+            # Somebody holds a connection in the middle of a request; the end of the process will close it.
+            log.warning("connections left open")
+            task.cancel()
+            await asyncio.wait([task])
 
 
 def _check_port(listen: Listen) -> None:

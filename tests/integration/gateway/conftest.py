@@ -126,6 +126,9 @@ class Echo:
                     await self.abort(context, request.code, "no such number", "")
                 total += request.to
                 self.seen.put_nowait(f"got {request.to}")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):  # a cancelled stream looks ended at first; the cancelling follows
+                    await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.seen.put_nowait("cancelled")
             raise
@@ -173,9 +176,7 @@ class Echo:
         handlers = {
             name: make(
                 behaviour,
-                request_deserializer=self.catalog.message_class(
-                    service.methods_by_name[name].input_type
-                ).FromString,
+                request_deserializer=self.catalog.message_class(service.methods_by_name[name].input_type).FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
             for name, (make, behaviour) in methods.items()

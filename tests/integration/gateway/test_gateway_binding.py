@@ -42,11 +42,17 @@ async def test_the_path_reaches_the_service(front: Any, path: str, want: dict[st
         ("texts=a&texts=b&texts=", {"texts": ["a", "b", ""]}),
         ("numbers=1&numbers=2", {"numbers": ["1", "2"]}),
         ("colors=COLOR_RED&colors=2", {"colors": ["COLOR_RED", "COLOR_BLUE"]}),
-        ("inner.label=a+b&inner.deeper.count=3", {"inner": {"label": "a b", "count": 0, "deeper": {"label": "", "count": 3}}}),
+        (
+            "inner.label=a+b&inner.deeper.count=3",
+            {"inner": {"label": "a b", "count": 0, "deeper": {"label": "", "count": 3}}},
+        ),
         ("labels[a]=1&labels[b%5D]=2", {"labels": {"a": "1", "b]": "2"}}),
         ("byBool[true]=0.5", {"byBool": {"true": 0.5}}),
         ("time=2026-01-31T12:00:00.5%2B01:00", {"time": "2026-01-31T11:00:00.500Z"}),
-        ("times=2026-01-01T00:00:00Z&times=2026-01-02T00:00:00Z", {"times": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]}),
+        (
+            "times=2026-01-01T00:00:00Z&times=2026-01-02T00:00:00Z",
+            {"times": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]},
+        ),
         ("duration=3.5s", {"duration": "3.500s"}),
         ("mask=a_b,cD", {"mask": "aB,cD"}),
         ("wrapped_int32=5&wrappedString=", {"wrappedInt32": 5, "wrappedString": ""}),
@@ -109,7 +115,9 @@ async def test_the_query_reaches_the_service(front: Any, query: str, want: dict[
         (".".join(["again"] * 40) + ".name=x", None, "more than 32 parts"),
     ],
 )
-async def test_a_bad_query_is_a_400_that_names_the_parameter(front: Any, query: str, field: str | None, says: str) -> None:
+async def test_a_bad_query_is_a_400_that_names_the_parameter(
+    front: Any, query: str, field: str | None, says: str
+) -> None:
     response = await front.get(f"/v1/things/x?{query}")
     assert response.status_code == 400
     body = response.json()
@@ -203,7 +211,9 @@ async def test_a_body_field_may_be_of_any_kind(front: Any, path: str, body: Any)
     assert response.json() == body
 
 
-@pytest.mark.parametrize(("path", "body"), [("/v1/tags/n", "{}"), ("/v1/note/n", "null"), ("/v1/counts/n", '{"a": "x"}')])
+@pytest.mark.parametrize(
+    ("path", "body"), [("/v1/tags/n", "{}"), ("/v1/note/n", "null"), ("/v1/counts/n", '{"a": "x"}')]
+)
 async def test_a_body_field_of_another_kind_is_refused(front: Any, path: str, body: str) -> None:
     response = await front.post(path, content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400

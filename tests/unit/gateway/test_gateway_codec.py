@@ -27,7 +27,9 @@ class Reader:
 
     def read(self, text: str | bytes) -> Any:
         message = self.everything()
-        self.codec.reader(message.DESCRIPTOR)(message, self.codec.parse(text if isinstance(text, bytes) else text.encode()))
+        self.codec.reader(message.DESCRIPTOR)(
+            message, self.codec.parse(text if isinstance(text, bytes) else text.encode())
+        )
         return message
 
     def write(self, message: Message) -> Any:
