@@ -112,7 +112,8 @@ def retry_after_s(status: status_pb2.Status) -> int:
         if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             retry = error_details_pb2.RetryInfo()
             detail.Unpack(retry)
-            return max(1, int(retry.retry_delay.seconds) + (retry.retry_delay.nanos > 0))
+            seconds: int = retry.retry_delay.seconds + (1 if retry.retry_delay.nanos > 0 else 0)
+            return max(1, seconds)
     return 0
 
 
