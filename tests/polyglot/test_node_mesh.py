@@ -46,6 +46,7 @@ def node_caller(lab: Any, node_binary: Path, javascript: Path) -> NodeCaller:
 
 async def refusal(caller: Any) -> str:
     """Calls until one fails because no connection could be made; not because nothing was found yet."""
+    report: dict[str, Any] = {}
     for _ in range(100):
         report = await caller.do("call", count=1)
         assert report["ok"] == 0
