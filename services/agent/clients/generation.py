@@ -6,15 +6,18 @@ Everything that imports the module runs in the sandbox; here only texts and figu
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import unidata_version
 
 from automesh.core.errors import ValidationError
-from services.agent.clients.inside_run import InsideRun, as_mapping
+from services.agent.clients.inside_run import HYPOTHESIS, InsideRun, as_mapping
 from services.agent.clients.interpreter import Interpreter
 from services.agent.clients.module_search import FoundModule, find_module
 from services.agent.clients.sandbox import Sandbox
@@ -31,6 +34,7 @@ Log = Callable[[str], Awaitable[None]]
 T = TypeVar("T")
 
 TICK_S = 0.5
+TABLE = re.compile(r"[a-z0-9-]{1,40}\.json\.gz")
 MEMORY_BYTES = 1024 * MIB
 FINAL_ROUNDS = 3
 MAX_COMPLAINTS = 5
@@ -113,8 +117,18 @@ class _Generation:
         if survey.get("error"):
             detail = str(survey.get("detail", ""))
             raise refusals.of_error(self._request.module, str(survey["error"]), detail)
+        self._share_tables(survey)
         await self._log(f"offers {', '.join(survey.get('targets', [])) or 'nothing public'}")
         return survey
+
+    def _share_tables(self, survey: Mapping[str, Any]) -> None:
+        """For the trials. Only names and sizes are checked: they are read where they were made, in the sandbox."""
+        tables = survey.get("tables")
+        for name, content in tables.items() if isinstance(tables, Mapping) else ():
+            if TABLE.fullmatch(str(name)):
+                with contextlib.suppress(ValueError):
+                    table = base64.b64decode(str(content), validate=True)
+                    self._workspace.put(f"{HYPOTHESIS}/unicode_data/{unidata_version}/{name}", table)
 
     async def _search(self, survey: Mapping[str, Any]) -> Mapping[str, Any]:
         """Pynguin's tests; nothing, with a note, where it is missing or fails."""

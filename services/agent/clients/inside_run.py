@@ -14,6 +14,7 @@ from services.agent.clients.workspace import Workspace
 from services.agent.domain.sandbox import MIB, Limits, Outcome, ScratchFileRefused
 
 ROOT = INSIDE.parents[3]  # what `services` is imported from
+HYPOTHESIS = "hypothesis"
 MAX_RESULT_BYTES = 16 * MIB
 # The module under test must meet neither our package nor its place on the path: it may have the same name.
 START = """
@@ -56,13 +57,21 @@ class InsideRun:
                 scratch=scratch,
                 read_only=self._visible,
                 limits=limits,
-                env={"PYTHONHASHSEED": str(hash_seed), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **_QUIET},
+                env={
+                    "PYTHONHASHSEED": str(hash_seed),
+                    "PYTHONWARNINGS": "ignore",
+                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    "PYNGUIN_DANGER_AWARE": "1",  # the sandbox is what it asks for
+                    "HYPOTHESIS_STORAGE_DIRECTORY": str(self._storage(scratch)),
+                },
                 interpreter=interpreter,
             )
             return outcome, _collected(scratch, results)
 
-
-_QUIET = {"PYNGUIN_DANGER_AWARE": "1", "PYTHONWARNINGS": "ignore", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"}  # noqa: S108 - in the sandbox
+    def _storage(self, scratch: Path) -> Path:
+        """Where Hypothesis finds its tables, once there are any."""
+        shared = self._workspace.inputs / HYPOTHESIS
+        return shared if shared.is_dir() else scratch / HYPOTHESIS
 
 
 def _collected(scratch: Path, names: Sequence[str]) -> dict[str, bytes]:

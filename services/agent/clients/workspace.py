@@ -24,11 +24,13 @@ class Workspace:
         self.tests = self._made("tests")
         self._runs = 0
 
-    def put(self, name: str, content: str | Mapping[str, Any]) -> Path:
+    def put(self, name: str, content: str | bytes | Mapping[str, Any]) -> Path:
         """An input, readable by whoever a run is."""
         file = self.inputs / name
-        self._made(str(file.parent.relative_to(self.root)))
-        file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        for parent in reversed(file.relative_to(self.root).parents[:-1]):
+            self._made(str(parent))
+        text = json.dumps(content) if isinstance(content, Mapping) else content
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
         file.chmod(0o644)
         return file
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from automesh.core.errors import Kind, TaskError, ValidationError
 
-DEFAULT_BUDGET_S = 18.0
+DEFAULT_BUDGET_S = 20.0
 MIN_BUDGET_S, MAX_BUDGET_S = 5.0, 600.0
 MAX_SEED = 2**31
 MAX_NAME = 200

@@ -22,7 +22,7 @@ FINAL = Phase(0.85, 0.98, "measuring coverage")
 SEARCH_SHARE = 0.33
 MIN_SEARCH_S = 2
 SEARCH_EXTRA_S = 5.0  # it starts, writes assertions and minimises around its search
-MIN_SURVEY_CPU_S = 6.0
+MIN_SURVEY_CPU_S = 5.0
 SURVEY_CPU_SHARE = 0.5
 BUSY = 3.0  # how much longer things take on a busy machine before they are given up
 MIN_TRIAL_S = 30.0
@@ -45,7 +45,7 @@ def survey_limit_s(budget_s: float) -> float:
 
 def search_limit_s(budget_s: float) -> float:
     """When the search is given up."""
-    return search_s(budget_s) + BUSY * SEARCH_EXTRA_S
+    return search_s(budget_s) + 2 * BUSY * SEARCH_EXTRA_S
 
 
 def trial_limit_s(budget_s: float) -> float:

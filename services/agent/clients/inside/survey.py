@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import inspect
 import json
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import black
+from hypothesis.internal import charmap
 
 from services.agent.clients.inside import ghosts, properties
 from services.agent.clients.inside.subject import Subject
@@ -52,7 +54,16 @@ def _describe(module: ModuleType, source: str) -> dict[str, Any]:
         "tests": tests,
         "known": subject.known()[:MAX_KNOWN],
         "targets": [target.name for target in subject.targets],
+        "tables": _tables(),
     }
+
+
+def _tables() -> dict[str, str]:
+    """Hypothesis' tables of Unicode, as base64: made anew in each trial they would cost seconds under coverage."""
+    charmap.charmap()
+    charmap.intervals_from_codec("utf-8")  # what st.text() draws from
+    files = charmap.charmap_file().parent.glob("*.json.gz")
+    return {file.name: base64.b64encode(file.read_bytes()).decode("ascii") for file in files}
 
 
 def _imports(tests: dict[str, str], prelude: dict[str, str], name: str) -> list[str]:
