@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from automesh.core.errors import Unavailable
@@ -25,6 +25,9 @@ from services.orchestrator.domain.reports import Reports
 from services.orchestrator.domain.sessions import Monotonic, Session, Sessions, superseded
 from services.orchestrator.domain.signals import Signal, Signals, Topic
 from services.orchestrator.domain.task import FINISHED, Status, Task
+
+End = tuple[bytes, Callable[[Hold], Outcome]]
+"""The token of a lease, and what to record once it is read."""
 
 
 class WorkDesk:
@@ -110,17 +113,21 @@ class WorkDesk:
         session.draining = True
         await self._agents.drain(session.agent_id, session.session_id)
 
-    async def accepted(self, session: Session, token: bytes) -> None:
-        """It has a lease and begins."""
-        hold = self._tokens.read(token)
-        if hold is None or not await self._book.accept([hold], session.agent_id, self.terms.lease_ttl):
-            await session.say(Lost(token, await self._fate(hold)))
-            return
-        fresh = not session.holds.get(hold, False)
-        session.holds[hold] = True
-        if fresh:
-            self._meter.became(Status.RUNNING)
-            self._signals.task_changed(hold.task_id)
+    async def accepted(self, session: Session, tokens: Sequence[bytes]) -> None:
+        """It has these leases and begins."""
+        named = self._tokens.read_all(tokens)
+        good = await self._book.accept(
+            [hold for hold in named.values() if hold], session.agent_id, self.terms.lease_ttl
+        )
+        for hold in good:
+            if not session.holds.get(hold, False):
+                session.holds[hold] = True
+                self._meter.became(Status.RUNNING)
+                self._signals.task_changed(hold.task_id)
+        lost = {token: hold for token, hold in named.items() if hold not in good}
+        fates = await self._book.fates([hold for hold in lost.values() if hold]) if lost else {}
+        for token, unknown in lost.items():
+            await session.say(Lost(token, _fate(fates, unknown)))
 
     async def report(self, session: Session, token: bytes, report: Callable[[Hold], Report]) -> None:
         """It says how far it is, or what it wrote; becomes durable soon after."""
@@ -130,18 +137,18 @@ class WorkDesk:
             return
         await self._reports.add(report(hold))
 
-    async def done(self, session: Session, token: bytes, outcome: Callable[[Hold], Outcome]) -> None:
-        """An attempt ended. Acknowledged once recorded; repeating it is answered alike."""
-        hold = self._tokens.read(token)
-        settled: Sequence[Settled] = ()
-        if hold is not None:
-            if self._reports.holds(hold):
-                await self.flush_reports()  # what it said before comes before
-            settled = await self._book.settle([outcome(hold)])
-            session.holds.pop(hold, None)
-        for end in settled:
+    async def done(self, session: Session, ends: Sequence[End]) -> None:
+        """Attempts ended. Acknowledged once recorded; repeating one is answered alike."""
+        named = [(token, self._tokens.read(token), outcome) for token, outcome in ends]
+        outcomes = [outcome(hold) for _, hold, outcome in named if hold]
+        if any(self._reports.holds(outcome.hold) for outcome in outcomes):
+            await self.flush_reports()  # what it said before comes before
+        settled = {end.hold: end for end in await self._book.settle(outcomes)}
+        for end in settled.values():
+            session.holds.pop(end.hold, None)
             self._settled(end)
-        await session.say(Acked(token, stale=not settled))
+        for token, hold, _ in named:
+            await session.say(Acked(token, stale=hold not in settled))
 
     # ------------------------------------------------------------------ for the loops
     def offered(self, task: Task, waited_s: float) -> bool:
@@ -186,7 +193,7 @@ class WorkDesk:
             return
         fates = await self._book.fates(held)
         for hold, session in held.items():
-            self._revoke(session, hold, fates.get(hold, Fate(Ended.STALE)))
+            self._revoke(session, hold, _fate(fates, hold))
 
     # ------------------------------------------------------------------ inside
     def _on_signal(self, signal: Signal) -> None:
@@ -202,11 +209,6 @@ class WorkDesk:
         if session.holds.pop(hold, None) is not None:
             session.push(Lost(self._tokens.issue(hold), fate))
 
-    async def _fate(self, hold: Hold | None) -> Fate:
-        if hold is None:
-            return Fate(Ended.STALE)
-        return (await self._book.fates([hold])).get(hold, Fate(Ended.STALE))
-
     def _settled(self, end: Settled) -> None:
         if not end.fresh:
             return
@@ -218,3 +220,7 @@ class WorkDesk:
     def _tasks_changed(self, holds: Collection[Hold]) -> None:
         for hold in holds:
             self._signals.task_changed(hold.task_id)
+
+
+def _fate(fates: Mapping[Hold, Fate], hold: Hold | None) -> Fate:
+    return fates.get(hold, Fate(Ended.STALE)) if hold else Fate(Ended.STALE)

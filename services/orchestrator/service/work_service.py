@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
 import structlog
 
-from automesh.core.errors import AutomationError, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, InternalError, Unavailable, ValidationError
 from automesh.mesh.caller import current_caller
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
 from services.orchestrator.convert import work as convert
-from services.orchestrator.domain.desk import WorkDesk
+from services.orchestrator.domain.desk import End, WorkDesk
 from services.orchestrator.domain.retry import jitter_between
 from services.orchestrator.domain.sessions import Session
 from services.orchestrator.service.caller import owner_of, tenant_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
+
+MAX_BATCH = 256
+"""Frames of one agent that are written together, or wait meanwhile; then its stream is read no further."""
 
 
 class WorkServicer(rpc.WorkServiceServicer):
@@ -72,30 +75,78 @@ class WorkServicer(rpc.WorkServiceServicer):
 
     async def _read(self, session: Session, requests: AsyncIterator[pb.WorkRequest]) -> None:
         """Takes in frame after frame; how it ends is how the stream ends."""
+        frames: asyncio.Queue[pb.WorkRequest | None] = asyncio.Queue(MAX_BATCH)
+        pump = asyncio.create_task(_pump(session, requests, frames))
         try:
-            async for request in requests:
-                session.heard()
-                await self._take(session, request)
-                session.heard()  # the time we took is not the agent's silence
+            while batch := await _gathered(frames):
+                await self._take(session, batch)
             session.close()
         except AutomationError as error:
             session.close(error)
-        except Exception as error:
+        except Exception:
             log.exception("a frame of an agent could not be handled", agent_id=session.agent_id)
-            session.close(AutomationError("internal error"))
-            if not isinstance(error, grpc.aio.UsageError):
-                raise
+            session.close(InternalError("internal error"))
+        finally:
+            pump.cancel()
+            await asyncio.wait([pump])
 
-    async def _take(self, session: Session, request: pb.WorkRequest) -> None:
-        frame = request.WhichOneof("message")
-        handler = _HANDLERS.get(frame or "")
-        if handler is None:
-            raise ValidationError(f"a Work stream has no place for {frame or 'an empty message'} here", field="message")
-        await handler(self._desk, session, request)
+    async def _take(self, session: Session, batch: Sequence[pb.WorkRequest]) -> None:
+        """What came in together is written together: beginnings first, ends last."""
+        desk, frames = self._desk, _by_kind(batch)
+        if accepted := frames.pop("accepted", None):
+            await desk.accepted(session, [request.accepted.lease_token for request in accepted])
+        done = frames.pop("done", None)
+        for kind, requests in frames.items():
+            for request in requests:
+                await _HANDLERS[kind](desk, session, request)
+        if done:
+            await desk.done(session, [_end(session, request.done) for request in done])
 
     async def _detach(self, session: Session) -> None:
         with suppress(Unavailable):  # `last_seen_at` tells as much, a little later
             await self._desk.detach(session)
+
+
+async def _pump(
+    session: Session, requests: AsyncIterator[pb.WorkRequest], frames: asyncio.Queue[pb.WorkRequest | None]
+) -> None:
+    """Reads on while earlier frames are written, so that a slow database does not look like a silent agent."""
+    try:
+        async for request in requests:
+            session.heard()
+            await frames.put(request)
+    except Exception as error:  # a stream can break off in many ways
+        log.info("an agent's stream broke off", agent_id=session.agent_id, error=str(error))
+    await frames.put(None)
+
+
+async def _gathered(frames: asyncio.Queue[pb.WorkRequest | None]) -> list[pb.WorkRequest]:
+    """All frames that are there, at least one; none at the end of the stream."""
+    batch = []
+    request = await frames.get()
+    while request is not None:
+        batch.append(request)
+        if frames.empty():
+            return batch
+        request = frames.get_nowait()
+    if batch:
+        frames.put_nowait(None)  # the end, for the next time
+    return batch
+
+
+def _by_kind(batch: Sequence[pb.WorkRequest]) -> dict[str, list[pb.WorkRequest]]:
+    frames: dict[str, list[pb.WorkRequest]] = {}
+    for request in batch:
+        kind = request.WhichOneof("message") or "an empty message"
+        if kind not in _KINDS:
+            raise ValidationError(f"a Work stream has no place for {kind} here", field="message")
+        frames.setdefault(kind, []).append(request)
+    return frames
+
+
+def _end(session: Session, told: pb.Done) -> End:
+    jitter = jitter_between(random.random())  # noqa: S311 # spreads load, is no secret
+    return told.lease_token, lambda hold: convert.outcome(told, hold, session.agent_id, jitter)
 
 
 async def _credit(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
@@ -104,10 +155,6 @@ async def _credit(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> 
 
 async def _heartbeat(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
     """Being heard is all."""
-
-
-async def _accepted(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
-    await desk.accepted(session, request.accepted.lease_token)
 
 
 async def _progress(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
@@ -120,11 +167,6 @@ async def _log(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> Non
     await desk.report(session, told.lease_token, lambda hold: convert.lines(told, hold, session.agent_id))
 
 
-async def _done(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
-    told, jitter = request.done, jitter_between(random.random())  # noqa: S311 # spreads load, is no secret
-    await desk.done(session, told.lease_token, lambda hold: convert.outcome(told, hold, session.agent_id, jitter))
-
-
 async def _drain(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
     await desk.drain(session)
 
@@ -132,9 +174,8 @@ async def _drain(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> N
 _HANDLERS: dict[str, Callable[[WorkDesk, Session, pb.WorkRequest], Awaitable[None]]] = {
     "credit": _credit,
     "heartbeat": _heartbeat,
-    "accepted": _accepted,
     "progress": _progress,
     "log": _log,
-    "done": _done,
     "drain": _drain,
 }
+_KINDS = {"accepted", "done", *_HANDLERS}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
@@ -32,13 +33,13 @@ class SqlLeaseBook:
         """Starts the clock of the attempt."""
         if not holds:
             return set()
-        rows = await self._database.fetch(sql.ACCEPT, *_columns(holds), agent_id, lease_ttl, tenant=ENGINE)
-        return _holds(rows)
+        async with self._relaxed() as tx:
+            return _holds(await tx.fetch(sql.ACCEPT, *_columns(holds), agent_id, lease_ttl))
 
     async def extend(self, holds: Mapping[Hold, str], lease_ttl: timedelta) -> set[Hold]:
         """Touches no index."""
-        rows = await self._database.fetch(sql.EXTEND, *_columns(holds), list(holds.values()), lease_ttl, tenant=ENGINE)
-        return _holds(rows)
+        async with self._relaxed() as tx:
+            return _holds(await tx.fetch(sql.EXTEND, *_columns(holds), list(holds.values()), lease_ttl))
 
     async def withdraw(self, holds: Collection[Hold]) -> int:
         """Only what was not accepted."""
@@ -55,13 +56,15 @@ class SqlLeaseBook:
             [self._sealed_checkpoint(report) for report in reports],
             [len(report.lines) for report in reports],
         )
-        async with self._database.transaction(ENGINE) as tx:
+        async with self._relaxed() as tx:
             rows = await tx.fetch(sql.REPORT, *columns)
             await _write_lines(tx, rows, {report.hold: report for report in reports})
         return _holds(rows)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> Sequence[Settled]:
         """Completions, failures, and what was recorded before."""
+        if not outcomes:
+            return []
         async with self._database.transaction(ENGINE) as tx:
             rows = [*await self._complete(tx, outcomes), *await _fail(tx, outcomes)]
             settled = [Settled(_hold(row), Status(row["status"]), True, row["retry_in_s"]) for row in rows]
@@ -83,6 +86,17 @@ class SqlLeaseBook:
         """Read from the rows as they are now."""
         rows = await self._database.fetch(sql.FATES, *_columns(holds), tenant=ENGINE)
         return {_hold(row): Fate(Ended(row["ended"]), row["cancel_reason"] or "") for row in rows}
+
+    @asynccontextmanager
+    async def _relaxed(self) -> AsyncIterator[Connection]:
+        """A transaction that does not wait for the disk.
+
+        A crash of the database may forget the last of these: then an attempt counts as not accepted, a lease as not
+        extended, a report as not made. The fencing epoch is safe: leases and ends always wait for the disk.
+        """
+        async with self._database.transaction(ENGINE) as tx:
+            await tx.execute(sql.RELAX)
+            yield tx
 
     async def _complete(self, tx: Connection, outcomes: Sequence[Outcome]) -> list[Record]:
         done = [(outcome, outcome.result) for outcome in outcomes if outcome.result is not None]

@@ -23,6 +23,8 @@ def _literal(text: str) -> str:
 _OVER = "lease_until = NULL, deadline_at = NULL, updated_at = now(), revision = t.revision + 1"
 _LIVE = "t.status IN ('OFFERED', 'RUNNING')"
 
+RELAX = "SET LOCAL synchronous_commit = off"
+
 # Per type, so that a long queue of types nobody asks for is never walked through; ordered again over all types.
 LEASE = """
 WITH picked AS MATERIALIZED (
