@@ -33,5 +33,6 @@ async def run_once(
     finally:
         with suppress(ProcessLookupError):
             child.kill()
+        await child.wait()
     if code != 0:
         raise StackError(f"{name} {ending(code)}: {last_words(log_file)}\nIts log: {log_file.path}")

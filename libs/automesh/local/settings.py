@@ -19,7 +19,7 @@ class LocalSettings(BaseSettings):
     postgres_dsn: str = Field("", description="a PostgreSQL of one's own; empty: the embedded one")
     redis_url: str = Field("", description="a Redis of one's own; empty: the embedded one")
     consul_address: str = Field("", description="host:port of a Consul agent of one's own; empty: one is started")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged at least")
 
 
 def environment() -> dict[str, str]:
