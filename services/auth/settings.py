@@ -21,13 +21,15 @@ class Settings(MeshSettings):
     client_certificate_lifetime: timedelta = Field(
         timedelta(hours=24), le=timedelta(hours=24), description="life of the certificate of a person's tool"
     )
-    signing_key_lifetime: timedelta = Field(timedelta(hours=24), ge=timedelta(minutes=15))
+    signing_key_lifetime: timedelta = Field(
+        timedelta(hours=24), ge=timedelta(minutes=15), description="after this another key signs access tokens"
+    )
     refresh_idle: timedelta = Field(timedelta(days=7), description="an unused refresh token ends after this")
     refresh_total: timedelta = Field(timedelta(days=30), description="a sign-in ends after this, whatever is used")
     password_threads: int = Field(2, ge=1, le=64, description="passwords hashed at the same time, 19 MiB each")
     password_queue: int = Field(32, ge=0, description="passwords waiting to be hashed; beyond it RESOURCE_EXHAUSTED")
     control_hosts: str = Field("localhost,127.0.0.1,::1", description="further names in control's certificate")
-    database_connections: int = Field(10, ge=2)
+    database_connections: int = Field(10, ge=2, description="connections to the database at most")
 
 
 class InitSettings(BaseSettings):
@@ -35,11 +37,11 @@ class InitSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="AUTOMESH_", extra="ignore")
 
-    environment: str = "dev"
-    trust_domain: str = "automesh.local"
-    state_dir: Path = Path(".automesh")
-    keyring_file: Path | None = None
-    leaf_lifetime: timedelta = timedelta(hours=24)
-    issuer_lifetime: timedelta = timedelta(days=90)
-    control_hosts: str = "localhost,127.0.0.1,::1"
-    web_hosts: str = "localhost,127.0.0.1,::1"
+    environment: str = Field("dev", description="the /ns/ part of every SPIFFE id")
+    trust_domain: str = Field("automesh.local", description="the trust domain of every SPIFFE id")
+    state_dir: Path = Field(Path(".automesh"), description="where everything is made")
+    keyring_file: Path | None = Field(None, description="where the sealing keys are; empty: secrets/ of state_dir")
+    leaf_lifetime: timedelta = Field(timedelta(hours=24), description="life of the first certificates")
+    issuer_lifetime: timedelta = Field(timedelta(days=90), description="life of the issuing intermediate")
+    control_hosts: str = Field("localhost,127.0.0.1,::1", description="names in control's certificate")
+    web_hosts: str = Field("localhost,127.0.0.1,::1", description="names in the gateway's web certificate")

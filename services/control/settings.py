@@ -17,7 +17,8 @@ class Settings(MeshSettings):
     service: str = "control"
     listen_port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="fixed, because every bootstrap names it")
     socket_path: Path | None = Field(
-        None, description="Unix socket for xDS clients of this host that speak no TLS to it; empty: <state_dir>/run"
+        None,
+        description="Unix socket for xDS clients of this host that speak no TLS to it; empty: in run/ of state_dir",
     )
     expected_services: str = Field(
         "auth,control,orchestrator,agent,gateway", description="what a whole mesh consists of, separated by commas"

@@ -23,9 +23,9 @@ class Settings(MeshSettings):
     blobs_url: str = Field(
         "", description="where artifacts are kept: a folder or s3://, gs://, az://; empty: state_dir"
     )
-    database_connections: int = Field(10, ge=3)
+    database_connections: int = Field(10, ge=3, description="connections to the database at most")
     queue_limit: int = Field(1000, ge=1, description="tasks of one tenant that may wait at the same time")
-    max_artifact_bytes: int = Field(256 * 1024 * 1024, ge=1)
+    max_artifact_bytes: int = Field(256 * 1024 * 1024, ge=1, description="larger files are refused")
     lease_ttl_s: float = Field(15.0, ge=0.5, le=3600, description="a lease that hears nothing for so long is given on")
     heartbeat_s: float = Field(5.0, ge=0.1, le=600, description="agents send a frame at least this often")
     offer_s: float = Field(2.0, ge=0.1, le=60, description="a lease that is not accepted within this goes back")

@@ -7,11 +7,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from automesh.local.state import LocalState
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from automesh.cli.errors import CliError
+from automesh.local.state import LocalState
 
 
 class CliSettings(BaseSettings):
@@ -19,7 +19,7 @@ class CliSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="AUTOMESH_", extra="ignore")
 
-    state_dir: Path = Path(".automesh")
+    state_dir: Path = Field(Path(".automesh"), description="the folder of the local stack")
     url: str = Field("", description="the gateway; empty: that of the local stack")
     ca_file: Path | None = Field(None, description="CA of the gateway's certificate; empty: that of the local stack")
     api_key: str = Field("", description="an API key to use instead of signing in")

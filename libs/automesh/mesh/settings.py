@@ -29,18 +29,20 @@ class MeshSettings(BaseSettings):
     environment: str = Field("dev", description="the /ns/ part of every SPIFFE id")
     trust_domain: str = Field("automesh.local", description="the trust domain of every SPIFFE id")
     instance_id: str = Field(default_factory=lambda: new_id("inst"), description="unique among all processes")
-    version: str = Field(default_factory=program_version)
+    version: str = Field(default_factory=program_version, description="told to the registry; the installed one")
     state_dir: Path = Field(Path(".automesh"), description="where the process may keep files")
     identity_dir: Path = Field(Path(".automesh/identity"), description="holds cert.pem, key.pem, bundle.pem")
     control_address: str = Field("localhost:7400", description="host:port of control: xDS and embedded registry")
     listen_host: str = Field("127.0.0.1", description="where the gRPC server listens")
     listen_port: int = Field(0, ge=0, le=65535, description="0: any free port; callers learn it from the registry")
     advertise_host: str = Field("", description="how others reach this process; empty: listen_host")
-    registry: Literal["consul", "embedded"] = "embedded"
+    registry: Literal["consul", "embedded"] = Field(
+        "embedded", description="who keeps the catalogue: Consul or control"
+    )
     consul_address: str = Field("127.0.0.1:8500", description="host:port of the Consul agent")
-    consul_token_file: Path | None = None
+    consul_token_file: Path | None = Field(None, description="a file with the ACL token for Consul; empty: none")
     consul_ca_file: Path | None = Field(None, description="CA of Consul's HTTPS; empty: plain HTTP (loopback only)")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics on 127.0.0.1; 0: off")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged at least")
     max_connection_age_s: float = Field(0, ge=0, description="0: half the life of the own certificate")
     drain_timeout_s: float = Field(10, ge=0, description="how long calls in flight may take once the process stops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -10,6 +11,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AUTOMESH_TEST_", frozen=True)
 
-    postgres_dsn: str = ""
-    """A role that may create databases and roles; databases named automesh_test_* come and go."""
-    redis_url: str = ""
+    postgres_dsn: str = Field(
+        "", description="a role that may create databases and roles; databases named automesh_test_* come and go"
+    )
+    redis_url: str = Field("", description="a Redis for tests")
