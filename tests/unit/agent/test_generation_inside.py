@@ -94,6 +94,36 @@ def test_a_survey_is_plain_data_with_readable_tests(money: ModuleType, capsys: p
     assert all(ast.parse(source) for source in result["tests"].values())
 
 
+def test_a_survey_without_trying_calls_nothing(money: ModuleType) -> None:
+    result = survey.survey("money", trying=False)
+
+    assert "MONEY_TEXTS" not in result["prelude"]
+    assert "test_grade_answers_the_same_twice" in result["tests"]
+
+
+def test_an_error_that_came_of_the_network_is_known_through_its_wrapping() -> None:
+    try:
+        try:
+            raise OSError(101, "Network is unreachable")
+        except OSError as inner:
+            raise RuntimeError("cannot fetch") from inner
+    except RuntimeError as error:
+        assert survey._failure(error)["error"] == "network"
+    assert survey._failure(MemoryError())["error"] == "memory"
+    assert survey._failure(BlockingIOError())["error"] == "processes"
+    assert survey._failure(KeyError("x")) == {"error": "import", "detail": "KeyError: 'x'"}
+
+
+def test_a_call_that_never_returns_is_a_refused_text() -> None:
+    def endless(text: str) -> None:
+        while True:
+            pass
+
+    good, bad = mining.tried(endless, ["a"])
+
+    assert (good, bad) == ([], [("a", TimeoutError)])
+
+
 class Plain:
     pass
 

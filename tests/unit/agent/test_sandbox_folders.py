@@ -98,6 +98,18 @@ def test_a_scratch_folder_of_the_workspace_is_fresh_each_time(tmp_path: Path) ->
     assert not second.exists()
 
 
+def test_inputs_are_readable_by_whoever_a_run_is(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+
+    file = workspace.put("deep/er/task.json", {"a": 1})
+    folder = workspace.link("project", file)
+
+    assert file.read_text() == '{"a": 1}'
+    assert all(each.stat().st_mode & 0o005 == 0o005 for each in (file.parent, file.parent.parent, folder))
+    assert (folder / "task.json").resolve() == file
+    assert workspace.link("project", file) == folder
+
+
 def test_this_interpreter_needs_its_environment_and_its_base() -> None:
     interpreter = Interpreter.at(Path(sys.executable))
 

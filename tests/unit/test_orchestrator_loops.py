@@ -1,0 +1,353 @@
+"""The loops on fakes: leasing, reaping, keeping on, housekeeping, signals between replicas."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from automesh.core.errors import Unavailable
+from automesh.storage.fanout import LocalFanout
+from services.orchestrator.clients.meters import PrometheusMeter
+from services.orchestrator.clients.relay import CHANNEL, MAX_WAITING, FanoutRelay
+from services.orchestrator.domain.agents import Agent, Capability, NewAgent, Owner
+from services.orchestrator.domain.desk import WorkDesk
+from services.orchestrator.domain.fake_store import FakeTaskStore
+from services.orchestrator.domain.lease import Ask, Hold, LeaseTokens, Reaped
+from services.orchestrator.domain.reports import Reports
+from services.orchestrator.domain.sessions import Session, Sessions
+from services.orchestrator.domain.signals import Signal, Signals, Topic
+from services.orchestrator.domain.spec import NewTask
+from services.orchestrator.domain.task import Draft, Status, Task
+from services.orchestrator.loops.dispatcher import FARTHEST_ALARM_S, MAX_ALARMS, Dispatcher
+from services.orchestrator.loops.housekeeping import CLEAN_EVERY, Housekeeping
+from services.orchestrator.loops.reaper import Reaper
+from services.orchestrator.loops.running import keep_running, running
+
+SECOND = timedelta(seconds=1)
+
+
+class House:
+    """The task engine on a fake store."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.monotonic = 0.0
+        self.store = FakeTaskStore(lambda: self.now, types={("", "noop")})
+        self.registry = CollectorRegistry()
+        self.meter = PrometheusMeter(self.registry)
+        self.signals, self.sessions = Signals(), Sessions()
+        self.heard: list[Signal] = []
+        self.signals.listen(self.heard.append)
+        none: Any = None  # no test here registers an agent
+        self.desk = WorkDesk(
+            none,
+            self.store,
+            sessions=self.sessions,
+            reports=Reports(self.store),
+            signals=self.signals,
+            tokens=LeaseTokens({"k": b"k" * 32}.get, "k"),
+            meter=self.meter,
+            make_id=str,
+            monotonic=lambda: self.monotonic,
+        )
+        self.dispatcher = Dispatcher(self.sessions, self.store, self.desk, floor_s=60)
+        self.signals.listen(self.dispatcher.on_signal)
+
+    async def create(self, task_id: str, **spec: Any) -> None:
+        draft = Draft(task_id=task_id, tenant_id="acme", spec=NewTask(**{"type": "noop", **spec}))
+        await self.store.create(draft, request_id="", queue_limit=99)
+
+    def session(self, agent_id: str = "a", credits: int = 2) -> Session:
+        spec = NewAgent(name="a", capabilities=(Capability("noop"),), slots=9)
+        agent = Agent(agent_id=agent_id, owner=Owner("", "w"), spec=spec, last_seen_at=self.now)
+        session = Session(agent, "s", lambda: self.monotonic)
+        session.add_credit(credits)
+        self.sessions.add(session)
+        return session
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+# ---------------------------------------------------------------------- leasing
+async def test_a_lease_goes_to_its_agents_stream_and_costs_a_credit(house: House) -> None:
+    session = house.session(credits=2)
+    await house.create("t1", priority=1)
+    await house.create("t2", priority=9)
+    house.now += SECOND
+    assert not await house.dispatcher.lease()
+    assert session.wants() == 0
+    session.close()
+    offered = [event.task.task_id async for event in session.events(1)]  # type: ignore[union-attr] # leases only
+    assert offered == ["t2", "t1"]
+    assert session.holds == {Hold("t2", 1): False, Hold("t1", 1): False}
+    assert house.metric("automesh_task_lease_wait_seconds_count") == 2
+
+
+async def test_work_for_an_agent_that_left_meanwhile_goes_back(house: House) -> None:
+    session = house.session()
+    await house.create("t1")
+    leasing = house.store.lease
+
+    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
+        tasks = await leasing(ask, offer_for)
+        house.sessions.remove(session)
+        return tasks
+
+    house.store.lease = lease  # type: ignore[method-assign] # leaves at the worst moment
+    await house.dispatcher.lease()
+    assert house.store.tasks["t1"].status is Status.SCHEDULED
+
+
+async def test_a_signal_wakes_the_dispatcher_at_once_or_when_work_is_due(house: House) -> None:
+    house.session()
+    await house.create("t1")
+    step = asyncio.create_task(house.dispatcher.step())
+    await asyncio.sleep(0)
+    house.signals.work_waits(0.01)
+    await asyncio.wait_for(step, 5)
+    assert house.store.tasks["t1"].status is Status.OFFERED
+    house.signals.deliver(Signal(Topic.GAP))
+    await asyncio.wait_for(house.dispatcher.step(), 5)
+
+
+async def test_alarms_are_bounded(house: House) -> None:
+    house.signals.work_waits(FARTHEST_ALARM_S + 1)
+    assert house.dispatcher._alarms == 0
+    for _ in range(MAX_ALARMS + 1):
+        house.signals.work_waits(30)
+    assert house.dispatcher._alarms == MAX_ALARMS
+
+
+# ---------------------------------------------------------------------- extending and losing
+async def test_only_agents_heard_of_since_the_last_time_keep_their_leases(house: House) -> None:
+    session = house.session()
+    await house.create("t1")
+    await house.dispatcher.lease()
+    hold = Hold("t1", 1)
+    await house.desk.accepted(session, [house.desk._tokens.issue(hold)])
+    seen: list[Collection[str]] = []
+
+    class Agents:
+        async def seen(self, agent_ids: Collection[str]) -> None:
+            seen.append(agent_ids)
+
+    house.desk._agents = Agents()  # type: ignore[assignment] # the part that is used
+    house.monotonic = 0.5
+    session.heard()
+    house.monotonic, house.now = 1, house.now + SECOND
+    await house.desk.extend_leases()
+    assert house.store.tasks["t1"].lease_until == house.now + house.desk.terms.lease_ttl
+    first = house.store.tasks["t1"].lease_until
+    house.monotonic, house.now = 2, house.now + SECOND
+    await house.desk.extend_leases()
+    assert house.store.tasks["t1"].lease_until == first
+    assert seen == [["a"]]
+    house.monotonic = 99
+    await house.desk.extend_leases()
+    assert session.closed
+
+
+async def test_reports_under_a_lost_lease_are_answered_with_the_reason(house: House) -> None:
+    session = house.session()
+    await house.create("t1")
+    await house.dispatcher.lease()
+    token = house.desk._tokens.issue(Hold("t1", 1))
+    await house.store.change("acme", "t1", lambda task, now: task.cancel("enough", now))
+    from services.orchestrator.domain.lease import Report
+
+    await house.desk.report(session, token, lambda hold: Report(hold, "a", fraction=0.5))
+    await house.desk.flush_reports()
+    assert session.holds == {}
+    session.close()
+    lost = [event async for event in session.events(1)][-1]
+    assert lost.fate.ended == "CANCELLED"  # type: ignore[union-attr] # the last one says so
+    assert lost.fate.text == "enough"  # type: ignore[union-attr]
+
+
+async def test_a_made_up_token_is_stale_in_every_frame(house: House) -> None:
+    from services.orchestrator.domain.lease import Outcome, Report
+
+    session = house.session()
+    await house.desk.accepted(session, [b"x"])
+    await house.desk.report(session, b"x", lambda hold: Report(hold, "a"))
+    await house.desk.done(session, [(b"x", lambda hold: Outcome(hold, "a"))])
+    session.close()
+    said = [event async for event in session.events(1)]
+    assert [getattr(event, "stale", None) or event.fate.ended for event in said] == ["STALE", "STALE", True]  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------------- reaping
+class Book:
+    """Only `reap` of a lease book."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.calls = 0
+
+    async def reap(self, *, limit: int, jitter: float) -> Sequence[Reaped]:
+        self.calls += 1
+        if self.away:
+            raise Unavailable("away")
+        return []
+
+
+async def test_the_reaper_gives_agents_time_after_its_start_and_after_an_outage(house: House) -> None:
+    book = Book()
+    reaper = Reaper(
+        book,  # type: ignore[arg-type] # the part that is used
+        house.signals,
+        house.meter,
+        every_s=0,
+        grace_s=15,
+        monotonic=lambda: house.monotonic,
+    )
+    await reaper.step()
+    assert book.calls == 0
+    house.monotonic = 15
+    await reaper.step()
+    assert book.calls == 1
+    book.away = True
+    with pytest.raises(Unavailable):
+        await reaper.step()
+    book.away = False
+    house.monotonic = 29
+    await reaper.step()
+    assert book.calls == 2
+    house.monotonic = 30
+    await reaper.step()
+    assert book.calls == 3
+
+
+async def test_the_reaper_tells_watchers_agents_and_dispatchers(house: House) -> None:
+    session = house.session()
+    await house.create("t1")
+    await house.dispatcher.lease()
+    house.now += timedelta(seconds=3)
+    house.heard.clear()
+    await Reaper(house.store, house.signals, house.meter, every_s=0, grace_s=0).reap()
+    assert [signal.topic for signal in house.heard] == [Topic.TASK, Topic.LOST, Topic.WORK]
+    assert session.holds == {}
+    assert house.metric("automesh_task_transitions_total", status="scheduled") == 1
+
+
+# ---------------------------------------------------------------------- keeping on
+async def test_a_loop_survives_any_failure() -> None:
+    happened = asyncio.Event()
+    failures: list[Exception] = [Unavailable("away"), ValueError("bug")]
+
+    async def step() -> None:
+        if failures:
+            raise failures.pop(0)
+        happened.set()
+        await asyncio.sleep(60)
+
+    async with running({"step": step}):
+        await asyncio.wait_for(happened.wait(), 5)
+
+
+async def test_a_loop_ends_when_cancelled() -> None:
+    task = asyncio.create_task(keep_running("x", lambda: asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_housekeeping_samples_often_and_cleans_up_at_times(house: House) -> None:
+    done: list[str] = []
+
+    class Agents:
+        async def forget(self, unseen_for: timedelta) -> int:
+            done.append("agents")
+            return 0
+
+    class Shelf:
+        async def sweep(self) -> int:
+            done.append("blobs")
+            return 0
+
+    agents: Any = Agents()
+    shelf: Any = Shelf()
+    await house.create("t1")
+    keeping = Housekeeping(house.store, agents, shelf, house.meter, every_s=0)
+    for _ in range(CLEAN_EVERY + 1):
+        await keeping.step()
+    assert done == ["agents", "blobs"] * 2
+    assert house.metric("automesh_task_depth", status="scheduled") == 1
+
+
+# ---------------------------------------------------------------------- signals between replicas
+class Ear:
+    """Hears signals, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, signal: Signal) -> None:
+        self.signals.append(signal)
+        self._more.set()
+
+    async def reach(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.signals) < count:
+                self._more.clear()
+                await self._more.wait()
+
+
+@pytest.fixture
+async def two(house: House) -> AsyncIterator[tuple[Signals, Mapping[str, Ear]]]:
+    """Signals of one replica, and what it and another one hear."""
+    fanout, heard = LocalFanout(), {"one": Ear(), "two": Ear()}
+    relays = {name: FanoutRelay(fanout, replica=name) for name in heard}
+    signals = {name: Signals(relay) for name, relay in relays.items()}
+    for name, one in signals.items():
+        one.listen(heard[name])
+    steps = {f"send {name}": relay.send_forever for name, relay in relays.items()}
+    receive = {f"receive {name}": (lambda name=name: relays[name].receive_forever(signals[name])) for name in relays}
+    async with running({**steps, **receive}):
+        await asyncio.sleep(0.01)
+        yield signals["one"], heard
+
+
+async def test_signals_reach_the_other_replica_once_and_do_not_echo(
+    two: tuple[Signals, Mapping[str, Ear]],
+) -> None:
+    signals, heard = two
+    lost = Signal(Topic.LOST, task_id="t1", agent_id="a", attempt=3, reason="CANCELLED", text="enough")
+    signals.emit(lost)
+    for _ in range(3):
+        signals.task_changed("t1")
+    await heard["two"].reach(2)
+    changed = Signal(Topic.TASK, task_id="t1")
+    assert heard["two"].signals == [lost, changed]  # a burst of equal hints is one hint
+    assert heard["one"].signals == [lost, changed, changed, changed]
+
+
+async def test_what_a_newer_replica_says_counts_as_a_gap() -> None:
+    fanout, heard = LocalFanout(), Ear()
+    signals = Signals()
+    signals.listen(heard)
+    relay = FanoutRelay(fanout, replica="one")
+    async with running({"receive": lambda: relay.receive_forever(signals)}):
+        await asyncio.sleep(0.01)
+        await fanout.publish(CHANNEL, b'{"replica": "two", "signals": [{"topic": "dance"}]}')
+        await fanout.publish(CHANNEL, b"not json")
+        await heard.reach(2)
+    assert heard.signals == [Signal(Topic.GAP)] * 2
+
+
+def test_signals_that_nobody_carries_are_bounded() -> None:
+    relay = FanoutRelay(LocalFanout(), replica="one")
+    for number in range(MAX_WAITING + 5):
+        relay.send(Signal(Topic.TASK, task_id=str(number)))
+    assert len(relay._waiting) == MAX_WAITING

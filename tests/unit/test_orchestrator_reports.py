@@ -1,0 +1,83 @@
+"""The buffer of reports: it merges, bounds, and loses nothing when a write fails."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from automesh.core.errors import Unavailable
+from services.orchestrator.domain import reports as module
+from services.orchestrator.domain.lease import Hold, Report
+from services.orchestrator.domain.ports import LeaseBook
+from services.orchestrator.domain.reports import Reports
+
+ONE, TWO = Hold("t1", 1), Hold("t2", 1)
+
+
+class Book:
+    """Only `report` of a lease book."""
+
+    def __init__(self, *, lost: set[Hold] | None = None) -> None:
+        self.written: list[Report] = []
+        self.away = False
+        self.lost = lost or set()
+
+    async def report(self, reports: Sequence[Report]) -> set[Hold]:
+        if self.away:
+            raise Unavailable("away")
+        self.written += reports
+        return {report.hold for report in reports} - self.lost
+
+
+def buffer(book: Book) -> Reports:
+    port: LeaseBook = book  # type: ignore[assignment] # the part that is used
+    return Reports(port)
+
+
+async def test_reports_of_a_task_become_one() -> None:
+    book = Book()
+    reports = buffer(book)
+    await reports.add(Report(ONE, "a", fraction=0.1, message="x", checkpoint=b"1"))
+    await reports.add(Report(ONE, "a", lines=("one",)))
+    await reports.add(Report(ONE, "a", fraction=0.2, message="y"))
+    await reports.add(Report(ONE, "a", lines=("two",)))
+    assert reports.holds(ONE)
+    assert reports.filled.is_set()
+    assert await reports.flush() == set()
+    assert book.written == [Report(ONE, "a", fraction=0.2, message="y", checkpoint=b"1", lines=("one", "two"))]
+    assert not reports.filled.is_set()
+
+
+async def test_lost_leases_are_named() -> None:
+    reports = buffer(Book(lost={TWO}))
+    await reports.add(Report(ONE, "a", fraction=0.1))
+    await reports.add(Report(TWO, "a", fraction=0.1))
+    assert reports.waiting() == [ONE, TWO]
+    assert await reports.flush() == {TWO}
+    assert await reports.flush() == set()
+
+
+async def test_a_failed_write_is_kept_in_order() -> None:
+    book = Book()
+    reports = buffer(book)
+    book.away = True
+    await reports.add(Report(ONE, "a", fraction=0.1, lines=("one",)))
+    with pytest.raises(Unavailable):
+        await reports.flush()
+    assert reports.filled.is_set()
+    await reports.add(Report(ONE, "a", fraction=0.2, lines=("two",)))
+    book.away = False
+    await reports.flush()
+    assert book.written == [Report(ONE, "a", fraction=0.2, lines=("one", "two"))]
+
+
+async def test_who_is_too_fast_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LINES", 2)
+    reports = buffer(Book())
+    await reports.add(Report(ONE, "a", lines=("one", "two")))
+    waiting = asyncio.create_task(reports.add(Report(ONE, "a", lines=("three",))))
+    await asyncio.wait([waiting], timeout=0.05)
+    assert not waiting.done()
+    await reports.flush()
+    await asyncio.wait_for(waiting, 5)
+    assert reports.holds(ONE)
