@@ -1,4 +1,4 @@
-"""CPU of the gateway per request, beside a naive bridge: the same server and gRPC client, json_format and a list of regexes.
+"""CPU of the gateway per request, beside a naive bridge: same server and gRPC client, json_format, a list of regexes.
 
 Backend, both bridges and the client are processes of their own; what is compared is each bridge's own CPU time.
 """
@@ -87,13 +87,15 @@ class Naive:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         await send({"type": "http.response.body", "body": reply})
 
-    async def _answer(self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]) -> bytes:
+    def _route(self, method: str, path: str) -> tuple[str, re.Match[str]]:
         for want, pattern, template in self._routes:
             match = pattern.match(path)
             if want == method and match is not None:
-                break
-        else:
-            raise LookupError(path)
+                return template, match
+        raise LookupError(path)
+
+    async def _answer(self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]) -> bytes:
+        template, match = self._route(method, path)
         if method == "POST":
             request: Any = task_service_pb2.CreateTaskRequest()
             json_format.Parse(body, request.task)

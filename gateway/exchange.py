@@ -43,12 +43,20 @@ class Request:
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, UnsupportedContent for a compressed one, ClientGone."""
         self._check_encoding()
+        if self.headers.get("expect") and self._declared() > limit:
+            raise _too_large(limit)  # the client waits for our word before it sends anything
+        event = await self._receive()  # the usual body comes whole: no generator for that
+        chunk: bytes = event.get("body", b"")
+        if event["type"] == "http.request" and not event.get("more_body") and len(chunk) <= limit:
+            self.body_read = True
+            return chunk
+        return await self._collect(event, limit)
+
+    async def _collect(self, first: Event, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
         too_large = self._declared() > limit
-        if too_large and self.headers.get("expect"):
-            raise _too_large(limit)  # the client waits for our word before it sends anything
-        async for chunk in self.chunks():
+        async for chunk in self.chunks(first):
             size += len(chunk)
             too_large = too_large or size > limit
             if not too_large:
@@ -59,10 +67,10 @@ class Request:
             raise _too_large(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body as it arrives. Raises ClientGone."""
+    async def chunks(self, first: Event | None = None) -> AsyncGenerator[bytes]:
+        """The body as it arrives; `first` is what has arrived already. Raises ClientGone."""
         while not self.body_read:
-            event = await self._receive()
+            event, first = first or await self._receive(), None
             if event["type"] == "http.disconnect":
                 self.gone = True
                 raise ClientGone
@@ -93,12 +101,11 @@ def _too_large(limit: int) -> BodyTooLarge:
 class Response:
     """What the client gets; every response carries the request id and forbids guessing its type."""
 
-    __slots__ = ("_request_id", "_send", "ended", "head", "sent", "status")
+    __slots__ = ("_request_id", "_send", "ended", "head", "status")
 
     def __init__(self, send: Send, request_id: str, *, head: bool = False) -> None:
         self._send, self._request_id, self.head = send, request_id, head
         self.status = 0
-        self.sent = 0
         self.ended = False
 
     @property
@@ -120,7 +127,6 @@ class Response:
 
     async def write(self, chunk: bytes) -> None:
         """A piece of the body; returns once the connection has taken it."""
-        self.sent += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self) -> None:
@@ -135,5 +141,4 @@ class Response:
         await self.start(status, headers)
         self.ended = True
         out = b"" if self.head else body
-        self.sent += len(out)
         await self._send({"type": "http.response.body", "body": out, "more_body": False})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import grpc
 import structlog
@@ -15,7 +16,7 @@ from gateway.codec import BadValue
 from gateway.endpoint import JSON, Endpoint
 from gateway.errors import CLIENT_CLOSED_REQUEST
 from gateway.exchange import NO_CONTENT, ClientGone, Receive, Request, Response, Scope, Send
-from gateway.metrics import IN_FLIGHT, SENT_BYTES, MethodMetrics
+from gateway.metrics import IN_FLIGHT, MethodMetrics
 from gateway.refusals import HeadersTooLarge, MethodNotAllowed, RouteNotFound, Stopping
 from gateway.routing import Match, parse_path
 from gateway.site import Site
@@ -34,18 +35,21 @@ class Gateway:
         self.site = site
         self._caller, self._streamer = caller, streamer
         self._max_headers, self._slow_s = max_headers, slow_s
-        self._serving: set[asyncio.Task[object]] = set()
+        self._serving: set[asyncio.Task[Any]] = set()
+        IN_FLIGHT.set_function(lambda: len(self._serving))
         self._draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         task = asyncio.current_task()
-        if task is not None:
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
-        with IN_FLIGHT.track_inprogress():
+        if task is None:
+            raise RuntimeError("an ASGI server runs every request in a task")
+        self._serving.add(task)
+        try:
             await self._serve(scope, receive, send)
+        finally:
+            self._serving.discard(task)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuses what is new, waits for the requests being served, and cuts off those that take longer."""
@@ -133,7 +137,6 @@ class Gateway:
         failure: BaseException | None,
     ) -> None:
         (endpoint.metrics if endpoint else _OTHER).done(response.status, seconds)
-        SENT_BYTES.inc(response.sent)
         slow = seconds > self._slow_s and not (endpoint and endpoint.streams)
         if response.status < _SERVER_ERROR and not slow and _foreseen(failure):
             return

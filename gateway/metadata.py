@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from automesh.core.ids import new_id
 from automesh.telemetry.traces import TRACEPARENT, new_traceparent, valid_traceparent
 from gateway.headers import Headers
 from gateway.refusals import BadHeader
@@ -35,7 +35,8 @@ _NOT_RETURNED = frozenset({"content-type", "server", "date", "user-agent", REQUE
 def request_id_of(headers: Headers) -> str:
     """The client's X-Request-Id when it is printable and short, else a new one."""
     given = headers.get(REQUEST_ID)
-    return given if _REQUEST_ID.fullmatch(given) else new_id("req")
+    # Not core's new_id: its order by time, of no use here, would cost a tenth of a small request.
+    return given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 REQUESTS = Counter("automesh_gateway_requests", "HTTP requests answered.", ["method", "status"])
 SECONDS = Histogram("automesh_gateway_seconds", "Time to answer an HTTP request.", ["method"], buckets=_BUCKETS)
 IN_FLIGHT = Gauge("automesh_gateway_in_flight", "HTTP requests being answered now.")
-SENT_BYTES = Counter("automesh_gateway_sent_bytes", "Bytes of response bodies.")
 
 
 class MethodMetrics:
