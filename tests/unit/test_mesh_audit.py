@@ -91,3 +91,11 @@ async def test_a_torn_line_does_not_stop_the_others(tmp_path: Path) -> None:
     sink = Sink()
     await log(tmp_path)._adopt(sink)
     assert [each.resource for each in sink.events] == ["9"]
+
+
+async def test_an_entry_that_comes_after_the_end_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    ended, sink = log(tmp_path, "ended"), Sink()
+    await ended.close(sink)
+    ended.record(event(5))
+    await log(tmp_path, "next")._adopt(sink)
+    assert [each.resource for each in sink.events] == ["5"]

@@ -61,6 +61,7 @@ class AuditLog:
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._size = os.fstat(self._file).st_size
         self._shipped = 0
+        self._closed = False
 
     @property
     def has_room(self) -> bool:
@@ -77,6 +78,10 @@ class AuditLog:
     def record(self, event: AuditEvent) -> None:
         """Writes the entry to the spool."""
         line = orjson.dumps(asdict(event)) + b"\n"
+        if self._closed:  # a call that ends with the process: its entry is for the next one
+            with self._path.open("ab") as spool:
+                spool.write(line)
+            return
         os.write(self._file, line)
         self._size += len(line)
 
@@ -114,6 +119,7 @@ class AuditLog:
                     pass
         if self._shipped == self._size:
             self._path.unlink(missing_ok=True)
+        self._closed = True
         os.close(self._file)
 
     async def _adopt(self, sink: AuditSink) -> None:
