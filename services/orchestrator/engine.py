@@ -92,10 +92,13 @@ class Engine:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Sequence[Bound]]:
         """Runs the loops while it is open; yields the servicers."""
-        async with running(self._steps()):
-            yield self._bounds()
-        with suppress(AutomationError):  # the database may be gone; agents repeat what was not acknowledged
-            await self.desk.flush_reports()
+        try:
+            async with running(self._steps()):
+                yield self._bounds()
+            with suppress(AutomationError):  # the database may be gone; agents repeat what was not acknowledged
+                await self.desk.flush_reports()
+        finally:
+            self.meter.close()
 
     def _board(self) -> TaskBoard:
         return TaskBoard(

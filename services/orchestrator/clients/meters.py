@@ -26,6 +26,13 @@ class PrometheusMeter:
             registry=registry,
         )
         self._agents = Gauge("automesh_agents_connected", "Agents with a stream to this process.", registry=registry)
+        self._registry = registry
+        self._collectors = (became, depth, self._leased, self._agents)
+
+    def close(self) -> None:
+        """Leaves the registry, so that another engine of this process may enter it."""
+        for collector in self._collectors:
+            self._registry.unregister(collector)
 
     def became(self, status: Status) -> None:
         """One more."""
