@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from automesh.core.errors import Unavailable
+from automesh.core.errors import Unavailable, ValidationError
 from automesh.local.postgres import EmbeddedPostgres
 from automesh.storage.faults import Contended, DatabaseRefused, DatabaseSlow
 from automesh.storage.migrations import Migration
@@ -161,6 +161,11 @@ async def test_a_pool_that_is_busy_says_so_in_time(fresh_dsn: str) -> None:
             with pytest.raises(Unavailable, match="no connection"):
                 await database.ping()
         await database.ping()
+
+
+async def test_a_text_with_a_nul_character_is_the_fault_of_the_request(database: Database) -> None:
+    with pytest.raises(ValidationError, match="NUL"):
+        await database.execute("SELECT $1::text", "a\x00b", tenant="a")
 
 
 async def test_an_error_of_the_caller_passes_through_unchanged(database: Database) -> None:

@@ -16,6 +16,7 @@ from automesh.mesh.identity import BadIdentity, IdentityFiles
 from automesh.mesh.interceptor import CallInterceptor
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+MAX_METADATA_BYTES = 64 * 1024  # more than any header the gateway lets in, so that our own refusal is heard
 MAX_CONCURRENT_CALLS = 10_000
 
 
@@ -64,6 +65,8 @@ def make_server(
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.max_connection_age_ms", int(max_connection_age_s * 1000)),
             ("grpc.max_connection_age_grace_ms", int(max_connection_age_s * 1000)),
             ("grpc.so_reuseport", 0),

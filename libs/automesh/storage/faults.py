@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from automesh.core.errors import AutomationError, Kind, Unavailable
+from automesh.core.errors import AutomationError, Kind, Unavailable, ValidationError
 
 RETRY_AFTER = timedelta(seconds=1)
 
@@ -105,6 +105,8 @@ def _translate(error: Exception) -> AutomationError | None:
         return DatabaseSlow("a statement took too long and was stopped", retry_after=RETRY_AFTER)
     if isinstance(error, asyncpg.TransactionRollbackError):  # class 40: serialization failure, deadlock
         return Contended("another change came first: read again and retry", retry_after=RETRY_AFTER)
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):  # the one text that PostgreSQL cannot hold
+        return ValidationError("a text of the request holds a NUL character: leave it out")
     message = _message(error)
     return unavailable(message) if message else None
 
