@@ -13,9 +13,11 @@ import grpc
 
 from automesh.auth.v1 import token_service_pb2 as pb
 from automesh.auth.v1 import token_service_pb2_grpc as rpc
-from automesh.core.errors import AutomationError, Unauthenticated
+from automesh.core.errors import AutomationError, Unauthenticated, Unavailable
 from automesh.mesh.errors import from_rpc_error
+from gateway.errors import status_of
 
+AUTH = "auth"
 KEY_PREFIX = "am_"
 BEARER = "bearer "
 
@@ -39,11 +41,14 @@ class AuthExchange:
         self._channel, self._timeout_s = channel, timeout_s
 
     async def __call__(self, api_key: str) -> AccessToken:
-        stub = rpc.TokenServiceStub(self._channel("auth"))
+        stub = rpc.TokenServiceStub(self._channel(AUTH))
         try:
             response = await stub.ExchangeApiKey(pb.ExchangeApiKeyRequest(api_key=api_key), timeout=self._timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from None
+            found = from_rpc_error(error)
+            if isinstance(found, Unavailable):
+                raise Unavailable(status_of(error, AUTH).message) from None
+            raise found from None
         return AccessToken(response.tokens.access_token, response.tokens.expires_in.ToTimedelta().total_seconds())
 
 

@@ -148,9 +148,15 @@ class Gateway:
             "duration_s": round(seconds, 4),
         }
         if _foreseen(failure):
-            log.warning("slow request" if failure is None else "request failed", error=str(failure or ""), **fields)
+            log.warning("slow request" if failure is None else "request failed", error=_words(failure), **fields)
         else:
             log.error("unforeseen error", exc_info=failure, **fields)
+
+
+def _words(failure: BaseException | None) -> str:
+    if isinstance(failure, grpc.aio.AioRpcError):
+        return f"{failure.code().name}: {failure.details()}"
+    return str(failure or "")
 
 
 def _stopping() -> Stopping:

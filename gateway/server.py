@@ -47,7 +47,7 @@ class Listen:
     certificate: Path | None = None
     key: Path | None = None
     max_headers: int = 32 * 1024
-    max_requests: int = 1024
+    max_requests: int = 4096
 
     @property
     def url(self) -> str:

@@ -25,7 +25,7 @@ class Settings(MeshSettings):
 
     gateway_max_body: int = Field(8 * 1024 * 1024, ge=1024, description="larger request bodies are refused (413)")
     gateway_max_headers: int = Field(32 * 1024, ge=1024, description="larger request headers are refused (431)")
-    gateway_max_requests: int = Field(1024, ge=1, description="requests served at a time; further ones wait")
+    gateway_max_requests: int = Field(4096, ge=1, description="requests served at a time; further ones wait")
     gateway_timeout_s: float = Field(30, gt=0, description="deadline of a call when the client names none")
     gateway_longest_timeout_s: float = Field(600, gt=0, description="the longest deadline that a client may name")
     gateway_stream_timeout_s: float = Field(24 * 3600, gt=0, description="the longest that a stream may last")
