@@ -200,6 +200,17 @@ async def test_concurrent_creates_never_exceed_the_queue(house: House) -> None:
     assert sum(isinstance(one, QueueFull) for one in made) == 7
 
 
+async def test_a_queue_that_is_far_from_full_is_filled_exactly_too(house: House) -> None:
+    made = await asyncio.gather(*(house.create(limit=115) for _ in range(130)), return_exceptions=True)
+    assert sum(isinstance(one, Task) for one in made) == 115
+    assert sum(isinstance(one, QueueFull) for one in made) == 15
+
+
+async def test_concurrent_creates_with_one_request_id_make_one_task_in_a_long_queue_too(house: House) -> None:
+    made = await asyncio.gather(*(house.create(request_id="r1", limit=9999) for _ in range(8)))
+    assert len({task.task_id for task in made}) == 1
+
+
 async def test_lists_are_paged_newest_first_and_filtered(house: House) -> None:
     tasks = [await house.create(type=kind) for kind in ("noop", "other", "noop", "other", "noop")]
     first = await house.tasks.list(TENANT, TaskQuery(limit=2))

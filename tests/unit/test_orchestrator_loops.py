@@ -119,6 +119,45 @@ async def test_a_signal_wakes_the_dispatcher_at_once_or_when_work_is_due(house: 
     await asyncio.wait_for(house.dispatcher.step(), 5)
 
 
+async def test_credits_alone_are_no_reason_to_ask_for_what_was_not_there(house: House) -> None:
+    asked: list[Ask] = []
+    leasing = house.store.lease
+
+    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
+        asked.append(ask)
+        return await leasing(ask, offer_for)
+
+    house.store.lease = lease  # type: ignore[method-assign] # counts
+    session = house.session()
+    for _ in range(3):
+        house.desk.credit(session, 1)
+        await house.dispatcher.step()
+    assert len(asked) == 1
+    await house.create("t1")
+    house.signals.work_waits()
+    await house.dispatcher.step()
+    assert len(asked) == 2
+    assert house.store.tasks["t1"].status is Status.OFFERED
+
+
+async def test_work_that_comes_while_the_dispatcher_asks_is_not_forgotten(house: House) -> None:
+    leasing = house.store.lease
+
+    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
+        tasks = await leasing(ask, offer_for)
+        if not house.store.tasks:
+            await house.create("t1")
+            house.signals.work_waits()
+        return tasks
+
+    house.store.lease = lease  # type: ignore[method-assign] # news at the worst moment
+    session = house.session()
+    house.desk.credit(session, 1)
+    await house.dispatcher.step()
+    await house.dispatcher.step()
+    assert house.store.tasks["t1"].status is Status.OFFERED
+
+
 async def test_alarms_are_bounded(house: House) -> None:
     house.signals.work_waits(FARTHEST_ALARM_S + 1)
     assert house.dispatcher._alarms == 0

@@ -106,7 +106,7 @@ class WorkDesk:
     def credit(self, session: Session, count: int) -> None:
         """It can take so many more."""
         session.add_credit(count)
-        self._signals.deliver(Signal(Topic.WORK))
+        self._signals.deliver(Signal(Topic.CREDIT))
 
     async def drain(self, session: Session) -> None:
         """It takes no more."""

@@ -15,6 +15,7 @@ class Topic(StrEnum):
     """What a signal is about."""
 
     WORK = "work"  # there is a task to lease, in `in_s` seconds
+    CREDIT = "credit"  # an agent connected here can take more
     TASK = "task"  # a task changed: `task_id`
     LOST = "lost"  # an agent lost a lease: `agent_id`, `task_id`, `attempt`, `reason`, `text`
     ATTACHED = "attached"  # an agent opened a stream: `agent_id`, `text` is its session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
 import structlog
 
@@ -34,20 +33,27 @@ class Dispatcher:
         self._floor_s = floor_s
         self._wake = asyncio.Event()
         self._alarms = 0
+        # Kinds of work of which nothing was left: until there is news, more credits are no reason to ask again.
+        self._dry: set[tuple[tuple[str, ...], str]] = set()
+        self._news = 0
 
     def on_signal(self, signal: Signal) -> None:
         """A listener of Signals."""
-        if signal.topic is Topic.GAP or (signal.topic is Topic.WORK and signal.in_s <= 0):
+        if signal.topic is Topic.CREDIT:
             self._wake.set()
+        elif signal.topic is Topic.GAP or (signal.topic is Topic.WORK and signal.in_s <= 0):
+            self._look_again()
         elif signal.topic is Topic.WORK and signal.in_s <= FARTHEST_ALARM_S and self._alarms < MAX_ALARMS:
             self._alarms += 1
             asyncio.get_running_loop().call_later(signal.in_s, self._ring)
 
     async def step(self) -> None:
         """Waits for a reason to look, then leases until nothing more can be given."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._floor_s):
                 await self._wake.wait()
+        except TimeoutError:
+            self._look_again()
         self._wake.clear()
         while await self.lease():
             pass
@@ -57,7 +63,12 @@ class Dispatcher:
         more = False
         heard_within_s = self._desk.terms.lease_ttl.total_seconds()
         for ask in self._sessions.asks(heard_within_s=heard_within_s, limit=BATCH):
+            if (ask.types, ask.tenant_id) in self._dry:
+                continue
+            news = self._news
             tasks = await self._book.lease(ask, self._desk.terms.offer_for)
+            if len(tasks) < len(ask.slots) and news == self._news:
+                self._dry.add((ask.types, ask.tenant_id))
             more |= len(tasks) == BATCH
             await self._hand_out(tasks)
         return more
@@ -73,7 +84,13 @@ class Dispatcher:
         if homeless:
             log.info("agents left while work was on its way", tasks=len(homeless))
             await self._book.withdraw(homeless)
+            self._look_again()
 
     def _ring(self) -> None:
         self._alarms -= 1
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._news += 1
+        self._dry.clear()
         self._wake.set()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
+import asyncpg
 import orjson
 
 from automesh.storage.postgres import ENGINE, Connection, Database
@@ -25,14 +27,17 @@ from services.orchestrator.store.rows import INPUT, TaskRows, line
 MAX_PAGE_BYTES = 1024 * 1024
 """Inputs and results of one page together, as sealed; the first task of a page always fits."""
 
-# Creates of one tenant take turns, so that two of them cannot both take the last place of the queue, nor both be the
-# first with a request id. Counting live rows needs no counter that could drift; its cost grows with the limit.
+# Every create holds a connection, so no more than max_connections are on their way at once: while the queue is further
+# than that from its limit they may run side by side (shared lock). Near the limit they take turns (exclusive lock), so
+# that two cannot both take the last place. Counting live rows needs no counter that could drift; it costs more the
+# longer the queue is.
+LOCK_SHARED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('automesh.queue.' || $1, 0))"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('automesh.queue.' || $1, 0))"
 ADMIT = """
 SELECT EXISTS (SELECT FROM task_type WHERE type = $2 AND tenant_id IN ('', $1)) AS known,
        (SELECT count(*) FROM (SELECT FROM task WHERE tenant_id = $1 AND status IN ('SCHEDULED', 'OFFERED') LIMIT $3) w)
            AS waiting,
-       r.task_id, r.fingerprint
+       current_setting('max_connections')::int AS side_by_side, r.task_id, r.fingerprint
   FROM (VALUES (1)) one LEFT JOIN task_request r ON r.tenant_id = $1 AND r.request_id = $4
 """
 INSERT = """
@@ -98,22 +103,36 @@ class SqlTaskStore:
         self._rows = TaskRows(sealer)
 
     async def create(self, draft: Draft, *, request_id: str, queue_limit: int) -> tuple[Task, bool]:
-        """Admits and inserts under the tenant's lock."""
+        """Admits and inserts in one transaction: beside others while there is room, else alone."""
+        for lock in (LOCK_SHARED, LOCK):
+            with suppress(asyncpg.UniqueViolationError):  # the same request came first: now we see it
+                made = await self._create(draft, request_id, queue_limit, lock)
+                if made is not None:
+                    return made
+        raise AssertionError("unreachable: alone, a create is made or refused")
+
+    async def _create(self, draft: Draft, request_id: str, queue_limit: int, lock: str) -> tuple[Task, bool] | None:
+        """None when the queue is too full for creates side by side."""
         tenant_id = draft.tenant_id
         async with self._database.transaction(tenant_id) as tx:
-            await tx.execute(LOCK, tenant_id)
+            await tx.execute(lock, tenant_id)
             found = await tx.fetchrow(ADMIT, tenant_id, draft.spec.type, queue_limit, request_id)
             assert found is not None  # noqa: S101 # one row by construction
             if found["task_id"] is not None:
                 self._check_same(draft, request_id, found["fingerprint"])
                 return await self._get(tx, tenant_id, found["task_id"]), False
+            if lock is LOCK_SHARED and found["waiting"] + found["side_by_side"] >= queue_limit:
+                return None
             _admit(draft, known=found["known"], waiting=found["waiting"], limit=queue_limit)
-            row = await tx.fetchrow(INSERT, *self._rows.created(draft))
-            assert row is not None  # noqa: S101 # INSERT ... RETURNING
-            if request_id:
-                sealed = self._sealer.seal(_fingerprint(draft), _place(tenant_id, request_id))
-                await tx.execute(REMEMBER, tenant_id, request_id, draft.task_id, sealed)
-        return self._rows.task(row), True
+            return await self._insert(tx, draft, request_id), True
+
+    async def _insert(self, tx: Connection, draft: Draft, request_id: str) -> Task:
+        row = await tx.fetchrow(INSERT, *self._rows.created(draft))
+        assert row is not None  # noqa: S101 # INSERT ... RETURNING
+        if request_id:
+            sealed = self._sealer.seal(_fingerprint(draft), _place(draft.tenant_id, request_id))
+            await tx.execute(REMEMBER, draft.tenant_id, request_id, draft.task_id, sealed)
+        return self._rows.task(row)
 
     async def get(self, tenant_id: str, task_id: str) -> Task:
         """One row."""
