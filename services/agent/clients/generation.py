@@ -21,12 +21,12 @@ from services.agent.clients.inside_run import HYPOTHESIS, InsideRun, as_mapping
 from services.agent.clients.interpreter import Interpreter
 from services.agent.clients.module_search import FoundModule, find_module
 from services.agent.clients.sandbox import Sandbox
-from services.agent.clients.trials import Manner, Trials
+from services.agent.clients.trials import Manner, Trial, Trials
 from services.agent.clients.workspace import Workspace
 from services.agent.domain import pace, refusals
 from services.agent.domain.draft import Draft
 from services.agent.domain.generation import ModuleCrashed, TestGenerationRequest, TestReport
-from services.agent.domain.sandbox import MIB, Limits
+from services.agent.domain.sandbox import MIB, Limits, Outcome
 from services.agent.domain.selection import Selection, select
 
 Progress = Callable[[float, str], Awaitable[None]]
@@ -89,6 +89,7 @@ class _Generation:
         self._progress = progress
         self._log = log
         self._notes: list[str] = []
+        self._told = 0.0
         self._own = sandbox.interpreter
         self._paths = [str(found.root)] if request.path else []
         visible = [*self._own.roots, *([found.root] if request.path else [])]
@@ -106,12 +107,12 @@ class _Generation:
         return await self._finish(draft, selection)
 
     async def _survey(self) -> Mapping[str, Any]:
-        cpu_s, wall_s = pace.survey_cpu_s(self._request.budget_s), pace.survey_limit_s(self._request.budget_s)
-        limits = replace(self._limits, cpu_s=cpu_s, wall_s=wall_s)
-        arguments = [self._request.module, *self._paths]
-        run = self._inside.run("survey", arguments, results=["survey.json"], limits=limits)
-        outcome, results = await self._during(pace.SURVEY, cpu_s / 2, run)
-        survey = as_mapping(results.get("survey.json"))
+        budget_s = self._request.budget_s
+        limits = replace(self._limits, cpu_s=pace.survey_cpu_s(budget_s), wall_s=pace.survey_limit_s(budget_s))
+        outcome, survey = await self._look("trying", limits)
+        if not (survey and outcome.ok) and refusals.IMPORTED.encode() in outcome.stdout:
+            await self._log("calling what it offers ended badly; going on without")
+            outcome, survey = await self._look("gentle", limits)
         if survey is None or not outcome.ok:
             raise refusals.of_ending(self._request.module, outcome, limits)
         if survey.get("error"):
@@ -120,6 +121,12 @@ class _Generation:
         self._share_tables(survey)
         await self._log(f"offers {', '.join(survey.get('targets', [])) or 'nothing public'}")
         return survey
+
+    async def _look(self, manner: str, limits: Limits) -> tuple[Outcome, Mapping[str, Any] | None]:
+        arguments = [self._request.module, manner, *self._paths]
+        run = self._inside.run("survey", arguments, results=["survey.json"], limits=limits)
+        outcome, results = await self._during(pace.SURVEY, limits.cpu_s / 2, run)
+        return outcome, as_mapping(results.get("survey.json"))
 
     def _share_tables(self, survey: Mapping[str, Any]) -> None:
         """For the trials. Only names and sizes are checked: they are read where they were made, in the sandbox."""
@@ -170,13 +177,22 @@ class _Generation:
             Manner(name="second", seed=self._request.seed + 2, hash_seed=2, order="reversed", measured=False),
         )
         files = draft.files(draft.candidates, steady=False)
-        runs = asyncio.gather(*(self._trials.run(files, manner, paths=self._paths) for manner in manners))
-        trials = await self._during(pace.TRIAL, self._request.budget_s / 4, runs)
+        trials = await self._during(pace.TRIAL, self._request.budget_s / 4, self._side_by_side(files, manners))
         for complaint in [each for trial in trials for each in trial.complaints][:MAX_COMPLAINTS]:
             await self._log(complaint)
         selection = select(draft.candidates, [trial.passed for trial in trials], trials[0].lines)
         await self._log(f"{len(selection.kept)} kept, dropped {selection.dropped}")
         return selection
+
+    async def _side_by_side(self, files: Mapping[str, str], manners: Sequence[Manner]) -> list[Trial]:
+        """Waits for all of them also when one fails, so that none goes on alone."""
+        runs = (self._trials.run(files, manner, paths=self._paths) for manner in manners)
+        trials: list[Trial] = []
+        for trial in await asyncio.gather(*runs, return_exceptions=True):
+            if isinstance(trial, BaseException):
+                raise trial
+            trials.append(trial)
+        return trials
 
     async def _finish(self, draft: Draft, selection: Selection) -> TestReport:
         """The last run is of the very files that are handed over; what fails even there is taken out."""
@@ -204,14 +220,19 @@ class _Generation:
             return replace(report, notes=(*report.notes, "no test held: there may be nothing public to test"))
         return report
 
+    async def _tell(self, fraction: float, text: str) -> None:
+        """Never less than before, also when a phase is gone through again."""
+        self._told = max(self._told, fraction)
+        await self._progress(self._told, text)
+
     async def _during(self, phase: pace.Phase, expected_s: float, work: Awaitable[T]) -> T:
         """Waits for the work and tells how far it may be."""
         task = asyncio.ensure_future(work)
         started = time.monotonic()
-        await self._progress(phase.begins, phase.title)
+        await self._tell(phase.begins, phase.title)
         try:
             while not (await asyncio.wait({task}, timeout=TICK_S))[0]:
-                await self._progress(pace.fraction(phase, time.monotonic() - started, expected_s), phase.title)
+                await self._tell(pace.fraction(phase, time.monotonic() - started, expected_s), phase.title)
             return task.result()
         finally:
             if not task.done():

@@ -29,7 +29,7 @@ class Handshake:
         return self.report_in, self.leave_out, self.started_in
 
     def close(self, *descriptors: int) -> None:
-        """Closes these, or all."""
+        """Closes these, or all that are open."""
         for descriptor in descriptors or tuple(self._open):
             self._open.discard(descriptor)
             os.close(descriptor)

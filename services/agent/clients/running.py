@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ END_WITHIN_S = 10.0  # a killed process that outlives this hangs in the kernel
 
 @dataclass(kw_only=True)
 class Running:
-    """`init` is the first process of the run's pid namespace; None in an unsafe run."""
+    """`init` is the first process of the run's pid namespace; None in an unsafe run. `ended` is called at the end."""
 
     process: asyncio.subprocess.Process
     init: processes.Pidfd | None
     folder: Path
     limits: Limits
+    ended: Callable[[], None] = lambda: None
     started: float = field(default_factory=time.monotonic)
     cpu_s: float = 0.0
     peak_bytes: int = 0
@@ -73,6 +75,7 @@ class Running:
             await asyncio.gather(*waits, return_exceptions=True)
             if self.init is not None:
                 self.init.close()
+            self.ended()
 
     def _kill(self) -> None:
         if self.init is not None:

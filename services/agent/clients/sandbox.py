@@ -126,22 +126,25 @@ class Sandbox:
                 command = self._dropped(bwrap, view, command)
             process = await _spawn(command, handshake.passed)
             handshake.close(*handshake.passed)
-            try:
-                init = await handshake.complete(process, within_s=START_WITHIN_S)
-            except SandboxUnavailable as error:
-                raise SandboxUnavailable(f"{error.message}; {HINT}") from error
-            return Running(process=process, init=init, folder=view.scratch, limits=limits)
-        finally:
+            init = await handshake.complete(process, within_s=START_WITHIN_S)
+        except BaseException as error:
             handshake.close()
+            if isinstance(error, SandboxUnavailable):
+                raise SandboxUnavailable(f"{error.message}; {HINT}") from error
+            raise
+        # Bubblewrap reports once more when it ends: the pipe must be open until then.
+        return Running(process=process, init=init, folder=view.scratch, limits=limits, ended=handshake.close)
 
     async def _start_unsafe(self, argv: Sequence[str], view: View, limits: Limits, env: dict[str, str]) -> Running:
         handshake = Handshake()
         try:
             command = _limited(argv, limits, handshake.started_in, view.python, count_processes=False)
             process = await _spawn(command, handshake.passed, cwd=view.scratch, env=env)
-        finally:
+        except BaseException:
             handshake.close()
-        return Running(process=process, init=None, folder=view.scratch, limits=limits)
+            raise
+        handshake.close(*handshake.passed)
+        return Running(process=process, init=None, folder=view.scratch, limits=limits, ended=handshake.close)
 
     def _dropped(self, bwrap: Path, view: View, command: list[str]) -> list[str]:
         own = self._interpreter

@@ -12,7 +12,7 @@ from services.agent.domain.generation import CoverageFigures
 from services.agent.domain.measurement import Journal, read_coverage, read_journal
 from services.agent.domain.sandbox import Limits
 
-MAX_KILLERS = 4
+MAX_KILLERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +50,24 @@ class Trials:
         for name, text in files.items():
             self._workspace.put(f"{manner.name}/{name}", text)
         killers: list[str] = []
+        passed: dict[str, bool] = {}
         complaints: list[str] = []
-        for _ in range(MAX_KILLERS):
+        report = b""
+        for _ in range(MAX_KILLERS + 1):
             journal, report, ending = await self._attempt(manner, killers, paths)
+            passed |= journal.passed
             complaints += journal.complaints
-            if journal.finished or journal.killer is None:
+            if journal.killer is None:
                 break
             killers.append(journal.killer)
             complaints.append(f"{journal.killer} ended its run: {ending}")
-        else:
-            return Trial(passed={}, complaints=tuple(complaints))
-        passed = {**journal.passed, **dict.fromkeys(killers, False)}
-        if not manner.measured:
+        passed |= dict.fromkeys(killers, False)
+        if not manner.measured or not report:  # without a report the process died: what it had tried is told
             return Trial(passed=passed, complaints=tuple(complaints))
         try:
             figures, lines = read_coverage(report)
         except ValueError as error:
-            return Trial(passed=passed if journal.finished else {}, complaints=(*complaints, str(error)))
+            return Trial(passed=passed, complaints=(*complaints, str(error)))
         return Trial(passed=passed, figures=figures, lines=lines, complaints=tuple(complaints))
 
     async def _attempt(

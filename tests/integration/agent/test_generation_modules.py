@@ -116,20 +116,33 @@ async def test_an_installed_module_needs_no_path(sandbox: Sandbox, tmp_path: Pat
     assert report.coverage.line_percent > 50
 
 
-async def test_what_flickers_is_dropped(sandbox: Sandbox, tmp_path: Path) -> None:
-    report = await generate(sandbox, tmp_path, "flickering")
+async def test_what_flickers_is_dropped_and_a_missing_pynguin_is_noted(sandbox: Sandbox, tmp_path: Path) -> None:
+    report = await generate(sandbox, tmp_path, "flickering", pynguin=Path(sys.executable))
 
     assert report.passed == 0
     assert report.dropped.failed + report.dropped.flaky >= 1
     assert report.files == ()
-    assert any("no test held" in note for note in report.notes)
+    assert [note[:12] for note in report.notes] == ["Pynguin gave", "no test held"]
+
+
+async def test_functions_that_end_the_process_do_not_hide_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
+    told = Told()
+
+    report = await generate(sandbox, tmp_path, "trapdoor", told)
+
+    text = (tmp_path / "tests" / "test_trapdoor_properties.py").read_text()
+    assert "def test_stay_answers_the_same_twice" in text
+    assert "trapdoor.fall" not in text
+    assert "trapdoor.slide" not in text
+    assert report.dropped.failed >= 2
+    assert any("ended its run" in line for line in told.lines)
 
 
 @pytest.mark.parametrize(
     ("module", "error", "message"),
     [
         ("broken", ModuleImportFailed, "RuntimeError: the flux capacitor is missing"),
-        ("endless", ModuleImportTimedOut, "did not come to the end of its import within 5 s"),
+        ("endless", ModuleImportTimedOut, r"did not come to the end of its import within \d+ s"),
         ("greedy", ModuleOutOfMemory, "memory"),
         ("rabbits", ModuleTooManyProcesses, "processes"),
         ("caller", ModuleUsesNetwork, "wants the network"),

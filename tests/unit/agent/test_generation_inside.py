@@ -102,13 +102,10 @@ def test_a_survey_without_trying_calls_nothing(money: ModuleType) -> None:
 
 
 def test_an_error_that_came_of_the_network_is_known_through_its_wrapping() -> None:
-    try:
-        try:
-            raise OSError(101, "Network is unreachable")
-        except OSError as inner:
-            raise RuntimeError("cannot fetch") from inner
-    except RuntimeError as error:
-        assert survey._failure(error)["error"] == "network"
+    error = RuntimeError("cannot fetch")
+    error.__cause__ = OSError(101, "Network is unreachable")
+
+    assert survey._failure(error)["error"] == "network"
     assert survey._failure(MemoryError())["error"] == "memory"
     assert survey._failure(BlockingIOError())["error"] == "processes"
     assert survey._failure(KeyError("x")) == {"error": "import", "detail": "KeyError: 'x'"}

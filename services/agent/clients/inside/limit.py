@@ -3,10 +3,10 @@
 The limits are set here and not around bubblewrap, so that they bind what is run and not its isolation.
 """
 
-import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 
 CPU_GRACE_S = 2  # between the signal that can be told from others and the end for certain
@@ -26,8 +26,9 @@ def main(started_fd: int, limits: dict[str, int], niceness: int, program: list[s
     os.set_inheritable(started_fd, False)
     for name, value in limits.items():
         _apply(name, value)
-    with contextlib.suppress(BrokenPipeError):  # without isolation nobody waits to hear it
-        os.write(started_fd, b"1")
+    for each in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(each, signal.SIG_DFL)  # Python ignores them, and what is ignored is inherited
+    os.write(started_fd, b"1")
     try:
         os.execvp(program[0], program)  # noqa: S606 - becoming the program is the point
     except OSError as error:

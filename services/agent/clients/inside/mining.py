@@ -6,10 +6,11 @@ import ast
 import doctest
 import inspect
 import re
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -21,6 +22,7 @@ MAX_CANDIDATES = 500
 MAX_PATTERNS = 8
 SAMPLES = 16  # from each pattern
 TRY_WITHIN_S = 1.5  # for one callable
+ONE_WITHIN_S = 0.3  # for one call
 PATTERN_FLAGS = re.VERBOSE | re.IGNORECASE
 
 
@@ -113,23 +115,41 @@ def samples(pattern: re.Pattern[str]) -> list[str]:
 
 def tried(
     target: Callable[[Any], object], candidates: Iterable[Any]
-) -> tuple[list[Any], list[tuple[Any, type[Exception]]]]:
+) -> tuple[list[Any], list[tuple[Any, type[BaseException]]]]:
     """The candidates that it takes, and those that it refuses with the error it raised."""
     good: list[Any] = []
-    bad: list[tuple[Any, type[Exception]]] = []
+    bad: list[tuple[Any, type[BaseException]]] = []
     end = time.monotonic() + TRY_WITHIN_S
-    for candidate in candidates:
-        if time.monotonic() > end:
-            break
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                target(candidate)
-        except Exception as error:
-            bad.append((candidate, type(error)))
-        else:
-            good.append(candidate)
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        for candidate in candidates:
+            if time.monotonic() > end:
+                break
+            error = _error_of(target, candidate)
+            if error is None:
+                good.append(candidate)
+            else:
+                bad.append((candidate, error))
+    finally:
+        signal.signal(signal.SIGALRM, before)
     return good, bad
+
+
+def _error_of(target: Callable[[Any], object], candidate: Any) -> type[BaseException] | None:
+    signal.setitimer(signal.ITIMER_REAL, ONE_WITHIN_S)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            target(candidate)
+    except (Exception, SystemExit) as error:
+        return type(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return None
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError("a call took too long")
 
 
 def spread(values: list[Any], count: int) -> list[Any]:

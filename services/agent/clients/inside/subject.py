@@ -35,10 +35,14 @@ class Target:
 
 
 class Subject:
-    """One module. `prelude` are the strategies that its tests use: name -> source."""
+    """One module. `prelude` are the strategies that its tests use: name -> source.
 
-    def __init__(self, module: ModuleType, source: str) -> None:
+    `trying` calls what takes a text with the texts found, to learn which are good.
+    """
+
+    def __init__(self, module: ModuleType, source: str, *, trying: bool = True) -> None:
         self.module = module
+        self._trying = trying
         self.prelude: dict[str, str] = {}
         self.documented = mining.documented(module, source)
         self.patterns = mining.patterns(module)
@@ -99,7 +103,7 @@ class Subject:
         return target
 
     def _find_texts(self, target: Target) -> bool:
-        if not _takes_text(target.what):
+        if not self._trying or not _takes_text(target.what):
             return False
         good, bad = mining.tried(target.what, self.texts)
         if len(good) < MIN_GOOD:
@@ -116,7 +120,7 @@ class Subject:
         self.prelude[target.texts] = listed
         return True
 
-    def _note_bad(self, target: Target, bad: list[tuple[str, type[Exception]]]) -> None:
+    def _note_bad(self, target: Target, bad: list[tuple[str, type[BaseException]]]) -> None:
         for text, error in bad:
             if error in self.errors:
                 path = error.__name__ if error.__module__ == "builtins" else f"{error.__module__}.{error.__name__}"

@@ -1,4 +1,7 @@
-"""Imports the module, tells what is wrong with it, and writes property tests: argv is MODULE, RESULT, PATH..."""
+"""Imports the module, tells what is wrong with it, and writes property tests.
+
+argv is MODULE, RESULT, MANNER, PATH...
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import black
@@ -18,6 +20,7 @@ from hypothesis.internal import charmap
 from services.agent.clients.inside import ghosts, properties
 from services.agent.clients.inside.subject import Subject
 
+TRYING = "trying"
 MAX_TESTS = 300
 MAX_KNOWN = 200
 LAST_LINES = 6
@@ -27,8 +30,8 @@ NETWORK_NUMBERS = (100, 101, 103, 104, 110, 111, 112, 113)  # ENETDOWN, ENETUNRE
 IMPORTED = "the module is imported"  # domain/refusals.py waits for it
 
 
-def survey(name: str) -> dict[str, Any]:
-    """The result as plain data; an `error` in it stands alone."""
+def survey(name: str, *, trying: bool = True) -> dict[str, Any]:
+    """The result as plain data; an `error` in it stands alone. `trying` calls what the module offers."""
     try:
         module = importlib.import_module(name)
     except BaseException as error:
@@ -37,11 +40,10 @@ def survey(name: str) -> dict[str, Any]:
     file = inspect.getsourcefile(module)
     if file is None or not file.endswith(".py"):
         return {"error": "no_source", "detail": f"{name} is not written in Python"}
-    return _describe(module, Path(file).read_text(encoding="utf-8"))
+    return _describe(Subject(module, Path(file).read_text(encoding="utf-8"), trying=trying))
 
 
-def _describe(module: ModuleType, source: str) -> dict[str, Any]:
-    subject = Subject(module, source)
+def _describe(subject: Subject) -> dict[str, Any]:
     tests: dict[str, str] = {}
     for test, text in [*properties.write(subject), *ghosts.write(subject)]:
         formatted = _formatted(text)
@@ -49,7 +51,7 @@ def _describe(module: ModuleType, source: str) -> dict[str, Any]:
             tests.setdefault(test, formatted)
     prelude = {key: _formatted(f"{key} = {value}") for key, value in subject.prelude.items()}
     return {
-        "imports": _imports(tests, prelude, module.__name__),
+        "imports": _imports(tests, prelude, subject.module.__name__),
         "prelude": {key: value for key, value in prelude.items() if value} | {"outcome": properties.OUTCOME.strip()},
         "tests": tests,
         "known": subject.known()[:MAX_KNOWN],
@@ -102,6 +104,6 @@ def _tried_network(error: BaseException | None) -> bool:
     return False
 
 
-def main(name: str, result: str, *paths: str) -> None:
+def main(name: str, result: str, manner: str, *paths: str) -> None:
     sys.path[:0] = paths
-    Path(result).write_text(json.dumps(survey(name)), encoding="utf-8")
+    Path(result).write_text(json.dumps(survey(name, trying=manner == TRYING)), encoding="utf-8")
