@@ -81,8 +81,23 @@ def overall(stack: LiveStack) -> str:
     return str(answer.json()["status"])
 
 
-def assert_nothing_left(stack: LiveStack) -> None:
+def pids(stack: LiveStack) -> list[int]:
+    return [process.pid for process in stack.record.processes.values()]
+
+
+def living(processes: list[int]) -> list[int]:
+    """Those that still run; a zombie of somebody else's does not."""
+    found = []
+    for pid in processes:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+    return found
+
+
+def assert_nothing_left(stack: LiveStack, processes: list[int]) -> None:
     """No process, no socket, no stack.json."""
+    assert not living(processes)
     assert not stack.below(stack.state.folder)
     assert not [path for path in stack.state.folder.rglob("*") if path.is_socket()]
     assert not stack.state.stack_file.exists()
@@ -113,8 +128,10 @@ def test_a_stack_starts_serves_is_looked_at_and_goes_without_a_trace(stack: Live
     until(lambda: overall(stack) == "HEALTH_STATUS_SERVING" or None, "the stack to serve again")
     assert stack.process("orchestrator").restarts == 1
 
+    processes = pids(stack)
+    assert len(living(processes)) == len(SERVICES) + 2
     assert "is down" in stack.command("down")
-    assert_nothing_left(stack)
+    assert_nothing_left(stack, processes)
     assert "No stack runs" in stack.command("down")
 
 
@@ -123,18 +140,18 @@ def test_in_a_terminal_a_live_table_is_shown_and_ctrl_c_leaves_nothing(stack: Li
     terminal.until_shown("automesh is up")
     terminal.until_shown("MiB in all")
     assert "orchestrator" in terminal.shown
+    processes = pids(stack)
     assert terminal.end(signal.SIGINT) == 0
-    assert_nothing_left(stack)
+    assert_nothing_left(stack, processes)
 
 
 @pytest.mark.chaos
 def test_a_supervisor_killed_with_9_leaves_no_orphan_and_the_next_start_is_a_clean_one(stack: LiveStack) -> None:
     first = Terminal(stack, "up", *EMBEDDED)
     first.until_shown("automesh is up")
-    pids = [process.pid for process in stack.record.processes.values()]
+    processes = pids(stack)
     first.end(signal.SIGKILL)
-    until(lambda: not stack.below(stack.state.folder) or None, "the orphans to end", 30)
-    assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    until(lambda: not living(processes) or None, "the orphans to end", 30)
     assert stack.state.stack_file.exists()
 
     again = stack.command("up", "--detach", *EMBEDDED)
@@ -149,10 +166,10 @@ def test_orphans_that_will_not_go_are_ended_by_the_next_start(stack: LiveStack) 
     first.until_shown("automesh is up")
     stopped = [stack.send(name, signal.SIGSTOP) for name in ("agent", "auth")]
     first.end(signal.SIGKILL)
-    assert all(psutil.pid_exists(pid) for pid in stopped)
+    assert living(stopped) == stopped
 
     stack.command("up", "--detach", *EMBEDDED)
-    assert not [pid for pid in stopped if psutil.pid_exists(pid)]
+    assert not living(stopped)
     assert overall(stack) == "HEALTH_STATUS_SERVING"
 
 
@@ -173,7 +190,7 @@ def test_a_taken_port_ends_the_start_with_its_holder_and_the_way_to_another(stac
             stack.command("up", "--port", str(port), "--control-port", "0")
         with pytest.raises(AssertionError, match="choose another with --control-port"):
             stack.command("up", "--detach", "--port", "0", "--control-port", str(port))
-    assert_nothing_left(stack)
+    assert_nothing_left(stack, [])
 
 
 @pytest.mark.consul
@@ -186,5 +203,6 @@ def test_with_consul_the_registry_is_a_real_one_and_keeps_its_data(stack: LiveSt
         consul = stack.process("consul").port
         services = httpx.get(f"http://127.0.0.1:{consul}/v1/catalog/services", timeout=10).json()
         assert services.keys() >= SERVICES
+        processes = pids(stack)
         stack.command("down")
-        assert_nothing_left(stack)
+        assert_nothing_left(stack, processes)

@@ -11,7 +11,7 @@ from automesh.core.errors import AutomationError
 from automesh.local.options import StackOptions
 from automesh.local.record import StackRecord
 from automesh.local.settings import LocalSettings, environment
-from automesh.local.stack import SUPERVISOR, Stack
+from automesh.local.stack import EXIT_ALREADY_RUNS, SUPERVISOR, AlreadyRuns, Stack
 from automesh.local.supervise import supervise
 from automesh.telemetry.logs import configure_logging
 
@@ -33,11 +33,14 @@ class Silence:
 
 
 def main(arguments: list[str]) -> int:
-    """0 after a clean stop, 1 when the stack could not start or could not be kept."""
+    """0 after a clean stop, 1 when the stack could not start, EXIT_ALREADY_RUNS when another supervisor was first."""
     settings = LocalSettings()
     configure_logging(SUPERVISOR, settings.log_level)
     try:
         asyncio.run(supervise(Stack(StackOptions.from_json(arguments[0]), settings, environment(), Silence())))
+    except AlreadyRuns as error:
+        log.warning("not needed", error=error.message)
+        return EXIT_ALREADY_RUNS
     except AutomationError as error:
         log.error("cannot go on", reason=error.reason, error=error.message)
         return 1

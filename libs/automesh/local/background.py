@@ -18,7 +18,7 @@ from automesh.local.options import StackOptions
 from automesh.local.program import StackError
 from automesh.local.reason import last_words
 from automesh.local.record import StackRecord
-from automesh.local.stack import START_LIMIT_S, SUPERVISOR
+from automesh.local.stack import EXIT_ALREADY_RUNS, START_LIMIT_S, SUPERVISOR, AlreadyRuns
 from automesh.local.state import LocalState
 
 STOP_LIMIT_S = 60.0
@@ -26,7 +26,10 @@ _LOOK_EVERY_S = 0.1
 
 
 def start_detached(state: LocalState, options: StackOptions, seen: Callable[[StackRecord], None]) -> StackRecord:
-    """Starts a supervisor that outlives this process; returns once all is ready. Raises StackError. Blocks."""
+    """Starts a supervisor that outlives this process; returns once all is ready. Blocks.
+
+    Raises AlreadyRuns when another is faster, else StackError.
+    """
     child = _spawn(state, options)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
@@ -36,6 +39,8 @@ def start_detached(state: LocalState, options: StackOptions, seen: Callable[[Sta
             seen(record)
             if record.ready:
                 return record
+        if code == EXIT_ALREADY_RUNS:
+            raise AlreadyRuns(f"the stack in {state.folder} already runs")
         if code is not None:
             raise StackError(last_words(LogFile(state.log_of(SUPERVISOR))))
         time.sleep(_LOOK_EVERY_S)

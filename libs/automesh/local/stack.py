@@ -29,6 +29,9 @@ from automesh.local.state import LocalState
 log = structlog.get_logger(__name__)
 
 SUPERVISOR = "stack"
+EXIT_ALREADY_RUNS = 4
+"""Of `python -m automesh.local`: another supervisor was faster."""
+
 START_LIMIT_S = 120.0
 INIT_LIMIT_S = 60.0
 _TRIM_EVERY_S = 2.0
