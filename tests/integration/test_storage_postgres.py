@@ -241,7 +241,8 @@ KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '
 
 
 async def test_connections_that_were_killed_while_idle_go_unnoticed(own_server: EmbeddedPostgres) -> None:
-    async with Database.open(await own_server.start(), schema="public", min_size=3) as database:
+    dsn = await own_server.start()
+    async with Database.open(dsn, schema="public", min_size=3, probe_after_s=0) as database:
         admin = await asyncpg.connect(own_server.admin_dsn)
         for _ in range(15):  # between a server's last words and the end of its connection there is a moment to hit
             await admin.execute(KILL)

@@ -7,6 +7,9 @@ A table of users' things has a column `tenant_id text NOT NULL CHECK (tenant_id 
     CREATE POLICY tenant ON task USING ((SELECT current_setting('automesh.tenant', true)) IN (tenant_id, '*'));
 
 so that a transaction without a tenant sees and writes nothing, and only `ENGINE` reaches all tenants.
+
+The setting belongs to the session, and each connection remembers whose it is. The engine has connections of its own, so
+that a single statement is one round trip: no BEGIN, no SET, no COMMIT.
 """
 
 from __future__ import annotations
@@ -47,20 +50,54 @@ class _Engine(str):
 ENGINE: Final = _Engine("*")
 """The tenant of the engine's own loops: all tenants."""
 
+PROBE_AFTER_S = 1.0
+"""A connection that was idle for so long is tried out before a statement that must not run twice is sent over it."""
+
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_SET_TENANT = "SELECT set_config('automesh.tenant', $1, true)"
+_SET_TENANT = "SELECT set_config('automesh.tenant', $1, false)"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 _CONNECT_LIMIT_S = 10.0
 _CLOSE_LIMIT_S = 5.0
 _GONE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
-class Database:
-    """A pool of connections, all in one schema. After a restart of PostgreSQL it heals by itself."""
+class _Session(asyncpg.Connection):
+    """A connection that knows which tenant its session belongs to; None at first, and while that is being changed."""
 
-    def __init__(self, pool: Pool, schema: str, *, acquire_limit_s: float = 10.0) -> None:
-        self._pool = pool
-        self._acquire_limit_s = acquire_limit_s
+    __slots__ = ("tenant", "used_at")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.tenant: str | None = None
+        self.used_at = 0.0
+
+    async def become(self, tenant: str, *, probe_after_s: float) -> None:
+        """Makes the session that tenant's. One that lay idle for long may be dead: it is asked in any case."""
+        idle_s = time.monotonic() - self.used_at
+        if self.tenant != tenant or idle_s >= probe_after_s:
+            self.tenant = None  # whatever happens now, nobody may take the session for what it was
+            await self.execute(_SET_TENANT, tenant)
+            self.tenant = tenant
+        self.used_at = time.monotonic()
+
+
+class Database:
+    """Connections that are all in one schema: at most `max_size` for tenants, and as many for the engine.
+
+    After a restart of PostgreSQL it heals by itself.
+    """
+
+    def __init__(
+        self,
+        tenants: Pool,
+        engine: Pool,
+        schema: str,
+        *,
+        acquire_limit_s: float = 10.0,
+        probe_after_s: float = PROBE_AFTER_S,
+    ) -> None:
+        self._tenants, self._engine = tenants, engine
+        self._acquire_limit_s, self._probe_after_s = acquire_limit_s, probe_after_s
         self.schema = schema
 
     @classmethod
@@ -75,6 +112,7 @@ class Database:
         wait_s: float = 30.0,
         statement_limit_s: float = 30.0,
         acquire_limit_s: float = 10.0,
+        probe_after_s: float = PROBE_AFTER_S,
     ) -> AsyncIterator[Database]:
         """Connects, waiting at most `wait_s` for a database that is not up yet; closes the pool at the end.
 
@@ -83,11 +121,15 @@ class Database:
         if not _SCHEMA.fullmatch(schema):
             raise ValueError(f"{schema!r} is not a schema name: lower-case letters, digits and _ only")
         settings = _server_settings(schema, statement_limit_s)
-        pool = await _connect(dsn, settings, min_size=min_size, max_size=max_size, wait_s=wait_s)
+        tenants = await _connect(dsn, settings, min_size=min_size, max_size=max_size, wait_s=wait_s)
         try:
-            yield cls(pool, schema, acquire_limit_s=acquire_limit_s)
+            engine = await _connect(dsn, settings, min_size=0, max_size=max_size, wait_s=wait_s)
+            try:
+                yield cls(tenants, engine, schema, acquire_limit_s=acquire_limit_s, probe_after_s=probe_after_s)
+            finally:
+                await _close(engine)
         finally:
-            await _close(pool)
+            await _close(tenants)
 
     @asynccontextmanager
     async def transaction(self, tenant: str | None) -> AsyncIterator[Connection]:
@@ -95,81 +137,93 @@ class Database:
 
         None sees nothing, `ENGINE` everything. Raises Unavailable, Contended, DatabaseSlow.
         """
-        connection, transaction = await self._begin(_setting(tenant))
-        try:
-            with faults.while_working():
+        async with self._connection(tenant, begin=True) as (connection, transaction):
+            try:
                 yield connection
                 with faults.while_connecting():
                     await transaction.commit()
-        except BaseException as error:
-            if faults.is_lost(error.__cause__):
-                _drop(connection)
-            else:
-                await _roll_back(transaction)
-            raise
-        finally:
-            await self._release(connection)
+            except BaseException as error:
+                if not _is_lost(error):
+                    await _roll_back(transaction)
+                raise
 
     async def fetch(self, query: str, *args: object, tenant: str | None) -> list[Record]:
-        """All rows of one query, in a transaction of its own."""
-        async with self.transaction(tenant) as tx:
-            return await tx.fetch(query, *args)
+        """All rows of one query, which is a transaction of its own."""
+        async with self._connection(tenant) as (connection, _):
+            return await connection.fetch(query, *args)
 
     async def fetchrow(self, query: str, *args: object, tenant: str | None) -> Record | None:
-        """The first row of one query, in a transaction of its own."""
-        async with self.transaction(tenant) as tx:
-            return await tx.fetchrow(query, *args)
+        """The first row of one query, which is a transaction of its own."""
+        async with self._connection(tenant) as (connection, _):
+            return await connection.fetchrow(query, *args)
 
     async def fetchval(self, query: str, *args: object, tenant: str | None) -> Any:
-        """The first column of the first row of one query, in a transaction of its own."""
-        async with self.transaction(tenant) as tx:
-            return await tx.fetchval(query, *args)
+        """The first column of the first row of one query, which is a transaction of its own."""
+        async with self._connection(tenant) as (connection, _):
+            return await connection.fetchval(query, *args)
 
     async def execute(self, query: str, *args: object, tenant: str | None) -> str:
-        """Runs one statement in a transaction of its own; returns its tag, such as 'UPDATE 3'."""
-        async with self.transaction(tenant) as tx:
-            return await tx.execute(query, *args)
+        """Runs one statement, which is a transaction of its own; returns its tag, such as 'UPDATE 3'."""
+        async with self._connection(tenant) as (connection, _):
+            return await connection.execute(query, *args)
 
     async def ping(self) -> None:
         """Raises Unavailable unless the database answers."""
         await self.execute("SELECT 1", tenant=None)
 
-    async def _begin(self, tenant: str) -> tuple[Connection, Transaction]:
-        tries = self._pool.get_max_size() + 1  # all that are idle may have died unnoticed; the last one is fresh
+    @asynccontextmanager
+    async def _connection(
+        self, tenant: str | None, *, begin: bool = False
+    ) -> AsyncIterator[tuple[Connection, Transaction]]:
+        """A connection whose session is the tenant's, and a transaction on it: begun, or else unused."""
+        setting = _setting(tenant)
+        pool = self._engine if setting == ENGINE else self._tenants
+        connection, transaction = await self._take(pool, setting, begin=begin)
+        try:
+            with faults.while_working():
+                yield connection, transaction
+        except BaseException as error:
+            if _is_lost(error):
+                _drop(connection)
+            raise
+        finally:
+            await _give_back(pool, connection)
+
+    async def _take(self, pool: Pool, tenant: str, *, begin: bool) -> tuple[Connection, Transaction]:
+        tries = pool.get_max_size() + 1  # all that are idle may have died unnoticed; the last one is fresh
         for attempt in range(1, tries + 1):
             with faults.while_connecting():
-                connection = await self._pool.acquire(timeout=self._acquire_limit_s)
+                connection: Any = await pool.acquire(timeout=self._acquire_limit_s)
                 try:
-                    return connection, await _start(connection, tenant)
+                    await connection.become(tenant, probe_after_s=self._probe_after_s)
+                    transaction = connection.transaction()
+                    if begin:
+                        await transaction.start()
                 except BaseException as error:
-                    lost = faults.is_lost(error)
+                    lost = _is_lost(error)
                     if lost:
                         _drop(connection)
-                    await self._release(connection)
+                    await _give_back(pool, connection)
                     if attempt == tries or not lost:
                         raise
+                else:
+                    return connection, transaction
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _release(self, connection: Connection) -> None:
-        with suppress(*_GONE):
-            await self._pool.release(connection)
 
-
-async def _start(connection: Connection, tenant: str) -> Transaction:
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        await connection.execute(_SET_TENANT, tenant)
-    except BaseException:
-        await _roll_back(transaction)
-        raise
-    return transaction
+def _is_lost(error: BaseException) -> bool:
+    return faults.is_lost(error) or faults.is_lost(error.__cause__)
 
 
 def _drop(connection: Connection) -> None:
     """Keeps the pool from lending a dead connection again: its end may not have been noticed yet."""
     with suppress(*_GONE):
         connection.terminate()
+
+
+async def _give_back(pool: Pool, connection: Connection) -> None:
+    with suppress(*_GONE):
+        await pool.release(connection)
 
 
 async def _roll_back(transaction: Transaction) -> None:
@@ -211,6 +265,7 @@ async def _connect(dsn: str, settings: dict[str, str], *, min_size: int, max_siz
 async def _make_pool(dsn: str, settings: dict[str, str], min_size: int, max_size: int) -> Pool:
     pool: Pool = asyncpg.create_pool(
         dsn,
+        connection_class=_Session,
         min_size=min_size,
         max_size=max_size,
         timeout=_CONNECT_LIMIT_S,
@@ -228,7 +283,7 @@ async def _make_pool(dsn: str, settings: dict[str, str], min_size: int, max_size
 
 
 async def _keep_session(_: object) -> None:
-    """Saves a round trip a transaction: nothing here outlives one, as settings and locks are transaction-local."""
+    """Saves a round trip: all that outlives a transaction is the tenant, and the connection knows it."""
 
 
 async def _close(pool: Pool) -> None:
