@@ -59,6 +59,15 @@ def test_databases_wait_for_nothing_and_who_keeps_data_waits_for_them(state: Loc
     assert programs["control"].needs == programs["gateway"].needs == programs["agent"].needs == {INIT}
 
 
+def test_whoever_leaves_the_registry_or_gives_work_back_is_stopped_before_who_is_told(state: LocalState) -> None:
+    programs = by_name(planned(state, agents=2))
+    assert programs["gateway"].uses >= {"agent-1", "agent-2", "orchestrator", "auth", "control", "consul"}
+    assert programs["agent-1"].uses >= {"orchestrator", "auth", "control", "consul"}
+    assert programs["orchestrator"].uses >= {"auth", "control", "consul"}
+    assert programs["auth"].uses >= {"control", "consul"}
+    assert programs["control"].uses == {"consul"}
+
+
 def test_each_service_has_its_own_identity_and_any_free_port(state: LocalState) -> None:
     plan = planned(state)
     programs = by_name(plan)

@@ -133,6 +133,31 @@ async def test_everything_starts_after_what_it_needs_and_stops_before_it(tmp_pat
     assert not any(start_time(pid) for pid in pids.values())
 
 
+async def test_who_is_only_called_starts_at_once_and_is_stopped_last(tmp_path: Path) -> None:
+    """The one who calls notes at its end whether the other still lived."""
+    seen, called = tmp_path / "seen", tmp_path / "called"
+    other = f"trap 'rm {called}; exit 0' TERM; touch {called}; while :; do sleep 0.01; done"
+    caller = f"trap 'ls {called} > {seen}; exit 0' TERM; touch {seen}; while :; do sleep 0.01; done"
+
+    def there(path: Path) -> Check:
+        async def check(_pid: int) -> Health:
+            return Health(path.exists())
+
+        return check
+
+    control = Program(
+        name="control",
+        argv=("sh", "-c", caller),
+        check=there(seen),
+        env=dict(os.environ),
+        uses=frozenset({"consul", "a-program-that-is-not-part-of-this"}),
+    )
+    async with running(tmp_path, plan(control, program("consul", argv=("sh", "-c", other), check=there(called)))):
+        pass
+    assert seen.read_text().strip() == str(called)
+    assert not called.exists()
+
+
 async def test_stack_json_names_every_process_while_they_run_and_is_gone_after(tmp_path: Path) -> None:
     async with running(tmp_path, plan(program("control"))) as held:
         path = held.stack.state.stack_file

@@ -71,6 +71,20 @@ async def test_a_failed_write_is_kept_in_order() -> None:
     assert book.written == [Report(ONE, "a", fraction=0.2, lines=("one", "two"))]
 
 
+async def test_a_batch_with_a_fault_of_its_own_does_not_stand_in_the_way() -> None:
+    book = Book()
+    reports = buffer(book)
+
+    async def refuse(_: Sequence[Report]) -> set[Hold]:
+        raise ValueError("no such text")
+
+    book.report = refuse  # type: ignore[method-assign,assignment] # fails otherwise than by being away
+    await reports.add(Report(ONE, "a", fraction=0.1))
+    with pytest.raises(ValueError, match="no such text"):
+        await reports.flush()
+    assert reports.waiting() == []
+
+
 async def test_who_is_too_fast_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LINES", 2)
     reports = buffer(Book())

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from automesh.core.errors import AutomationError
 from services.orchestrator.domain.lease import Hold, Report
 from services.orchestrator.domain.ports import MAX_LOG_LINES, LeaseBook
 
@@ -14,7 +15,7 @@ MAX_LINES = 20_000
 
 
 class Reports:
-    """A buffer in front of the lease book. `flush` writes it; a write that fails is kept for the next one."""
+    """A buffer in front of the lease book. `flush` writes it, and keeps what the database was not there to take."""
 
     def __init__(self, book: LeaseBook) -> None:
         self._book = book
@@ -50,9 +51,9 @@ class Reports:
                 return set()
             try:
                 good = await self._book.report(batch)
-            except BaseException:
+            except (AutomationError, asyncio.CancelledError):
                 self._put_back(batch)
-                raise
+                raise  # anything else is a fault in the batch itself, which would stand in the way for ever
         return {report.hold for report in batch} - good
 
     def _has_room(self) -> bool:

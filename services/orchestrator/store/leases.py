@@ -6,13 +6,20 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import structlog
+
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
-from automesh.storage.sealing import Sealer
+from automesh.storage.sealing import SealBroken, Sealer
 from services.orchestrator.domain.lease import Ask, Ended, Fate, Hold, Outcome, Reaped, Report, Settled
 from services.orchestrator.domain.ports import MAX_LOG_LINES
 from services.orchestrator.domain.task import Failure, Status, Task
 from services.orchestrator.store import statements as sql
 from services.orchestrator.store.rows import CHECKPOINT, RESULT, TaskRows
+
+log = structlog.get_logger(__name__)
+
+UNREADABLE = "TASK_UNREADABLE"
+UNREADABLE_TEXT = "the task cannot be decrypted: its key is not in the orchestrator's key file, or it was altered"
 
 
 class SqlLeaseBook:
@@ -27,7 +34,7 @@ class SqlLeaseBook:
         rows = await self._database.fetch(
             sql.LEASE, list(ask.types), ask.tenant_id, list(ask.slots), offer_for, tenant=ENGINE
         )
-        return [self._rows.task(row) for row in rows]
+        return await self._readable(rows)
 
     async def accept(self, holds: Collection[Hold], agent_id: str, lease_ttl: timedelta) -> set[Hold]:
         """Starts the clock of the attempt."""
@@ -86,6 +93,19 @@ class SqlLeaseBook:
         """Read from the rows as they are now."""
         rows = await self._database.fetch(sql.FATES, *_columns(holds), tenant=ENGINE)
         return {_hold(row): Fate(Ended(row["ended"]), row["cancel_reason"] or "") for row in rows}
+
+    async def _readable(self, rows: Sequence[Record]) -> list[Task]:
+        """The tasks of leased rows. One that no key opens is given up, or it would be leased again and again."""
+        tasks, broken = [], []
+        for row in rows:
+            try:
+                tasks.append(self._rows.task(row))
+            except SealBroken as error:
+                log.error("task cannot be unsealed", task_id=row["task_id"], reason=error.reason, error=error.message)
+                failure = Failure(UNREADABLE, UNREADABLE_TEXT, False, row["attempt"])
+                broken.append(Outcome(_hold(row), row["agent_id"], failure=failure))
+        await self.settle(broken)
+        return tasks
 
     @asynccontextmanager
     async def _relaxed(self) -> AsyncIterator[Connection]:

@@ -8,6 +8,7 @@ import pytest
 from automesh.orchestrator.v1 import task_pb2, task_service_pb2
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.testing.wire import LIMIT_S, OrchestratorOnWire, task_request
+from services.orchestrator.engine import Engine
 
 pytestmark = pytest.mark.postgres
 SCHEDULED, RUNNING, COMPLETED, FAILED, CANCELLED = (
@@ -280,6 +281,38 @@ async def test_agents_are_listed_with_what_they_hold(served: OrchestratorOnWire)
     await agent.leave()
     [info] = (await people.ListAgents(pb.ListAgentsRequest())).agents
     assert (info.leases, info.connected) == (0, False)
+
+
+async def test_agents_of_another_tenant_are_not_shown(served: OrchestratorOnWire) -> None:
+    ours, theirs = await served.agents_of("default"), await served.agents_of("acme")
+    for stub in (ours, theirs):
+        await served.agent(stub=stub)
+    await served.agent()
+    shown = await (await served.people()).ListAgents(pb.ListAgentsRequest(page_size=1))
+    rest = await (await served.people()).ListAgents(pb.ListAgentsRequest(page_token=shown.next_page_token))
+    assert len([*shown.agents, *rest.agents]) == 2  # ours and the platform's
+    assert not rest.next_page_token
+
+
+async def test_a_task_that_no_key_opens_is_given_up_and_others_go_on(
+    served: OrchestratorOnWire, engine: Engine
+) -> None:
+    async with served.attached() as agent:
+        broken = await create(served)
+        task = await create(served)
+        await engine.tasks._database.execute(
+            "UPDATE task SET input = (SELECT input FROM task WHERE task_id = $2) WHERE task_id = $1",
+            broken.task_id,
+            task.task_id,
+            tenant="default",
+        )
+        await agent.credit(2)
+        assert (await agent.leased()).task_id == task.task_id
+        row = await engine.tasks._database.fetchrow(
+            "SELECT status, failure_reason FROM task WHERE task_id = $1", broken.task_id, tenant="default"
+        )
+        assert row is not None
+        assert tuple(row) == ("FAILED", "TASK_UNREADABLE")
 
 
 async def test_a_bad_frame_ends_the_stream_with_the_reason(served: OrchestratorOnWire) -> None:

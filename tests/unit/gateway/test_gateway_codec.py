@@ -177,7 +177,12 @@ def test_a_hundred_levels_are_read_and_one_more_is_refused(reader: Reader) -> No
     text = '{"again":' * (MAX_DEPTH - 1) + "{}" + "}" * (MAX_DEPTH - 1)
     assert reader.read(text).HasField("again")
     assert "nested" in reader.refusal('{"again":' * MAX_DEPTH + "{}" + "}" * MAX_DEPTH)[1]
-    assert "nested" in reader.refusal("[" * 1_000_000)[1]
+    assert "nested" in reader.refusal("[" * 100_000)[1]
+
+
+def test_a_body_of_a_great_many_values_is_refused_however_few_bytes_it_has(reader: Reader) -> None:
+    assert "more than 300000 values" in reader.refusal('{"list": [' + "1," * 300_000 + "1]}")[1]
+    assert len(reader.read('{"texts": ["' + "," * 400_000 + '"]}').texts[0]) == 400_000
 
 
 def test_brackets_inside_strings_are_no_nesting(reader: Reader) -> None:
