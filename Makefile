@@ -46,8 +46,9 @@ fmt: setup ## Format Python and protos, and mend what ruff can
 	@$(BIN)/ruff check --fix .
 	@tools/buf.sh format -w
 
-gen: setup ## Generate libs/gen from proto/automesh
+gen: setup ## Generate libs/gen from proto/automesh, and docs/reference from the settings
 	@$(BIN)/python tools/gen.py
+	@$(BIN)/python tools/settings_reference.py
 
 gen-check: setup ## Show what is stale in libs/gen
 	@$(BIN)/python tools/gen.py --check
