@@ -19,6 +19,8 @@ from gateway.refusals import UnsupportedContent
 from gateway.rpc import Call, Metadata, Upstream
 
 WATCH_AFTER_S = 0.05  # most calls end sooner, and whether their client is there does not matter so much
+BIG_BYTES = 64 * 1024  # from here on reading and writing JSON takes long enough to be noticed by others
+_JSON_HEADERS = [(b"content-type", JSON.encode())]
 _JSON_TYPES = frozenset({"", JSON, "text/json", "application/x-ndjson", "application/json-seq"})
 
 
@@ -36,7 +38,7 @@ class Caller:
         self, endpoint: Endpoint, request: Request, captures: Mapping[str, str], response: Response
     ) -> None:
         """One request, one response."""
-        message = bind(endpoint, request, captures, await self.read_body(endpoint, request))
+        message = await bound(endpoint, request, captures, await self.read_body(endpoint, request))
         call = await self.start(endpoint, request, message.SerializeToString())
         payload = await _reply(call, request)
         await reply_whole(endpoint, payload, await call.headers(), response)
@@ -67,6 +69,13 @@ class Caller:
         return self._upstream.call(endpoint.rpc, payload, metadata, timeout_s)
 
 
+async def bound(endpoint: Endpoint, request: Request, captures: Mapping[str, str], body: bytes) -> Message:
+    """As `bind`, but out of the way of other requests when the body is big."""
+    if len(body) < BIG_BYTES:
+        return bind(endpoint, request, captures, body)
+    return await asyncio.to_thread(bind, endpoint, request, captures, body)
+
+
 def bind(endpoint: Endpoint, request: Request, captures: Mapping[str, str], body: bytes) -> Message:
     """The request message, with what headers may add: Idempotency-Key and Last-Event-ID. Raises BadValue."""
     binder = endpoint.binder
@@ -93,14 +102,20 @@ def check_content_type(endpoint: Endpoint, request: Request) -> None:
 
 async def reply_whole(endpoint: Endpoint, payload: bytes, metadata: Metadata, response: Response) -> None:
     """Sends the one response of a call."""
-    message = decoded(endpoint, payload)
     headers: HeaderList
     if endpoint.raw_response:
-        content_type, body = endpoint.raw(message)
+        content_type, body = endpoint.raw(decoded(endpoint, payload))
         headers = raw_headers(content_type)
     else:
-        headers, body = [(b"content-type", JSON.encode())], endpoint.json(message)
+        headers, body = _JSON_HEADERS, await shown(endpoint, payload)
     await response.whole(200, [*headers, *to_headers(metadata)], body)
+
+
+async def shown(endpoint: Endpoint, payload: bytes) -> bytes:
+    """The response as JSON; a big one is made out of the way of other requests."""
+    if len(payload) < BIG_BYTES:
+        return endpoint.json(decoded(endpoint, payload))
+    return await asyncio.to_thread(lambda: endpoint.json(decoded(endpoint, payload)))
 
 
 def decoded(endpoint: Endpoint, payload: bytes) -> Message:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from gateway.calls import Caller, bind, check_content_type, decoded, reply_whole
+from gateway.calls import Caller, bound, check_content_type, decoded, reply_whole
 from gateway.endpoint import Endpoint
 from gateway.errors import ErrorWriter
 from gateway.exchange import ClientGone, Request, Response
@@ -88,7 +88,7 @@ class Streamer:
             check_content_type(endpoint, request)
             call = await self._caller.start(endpoint, request, None)
             return Session(call, self._send(call, endpoint, request, captures), self._stopped())
-        message = bind(endpoint, request, captures, await self._caller.read_body(endpoint, request))
+        message = await bound(endpoint, request, captures, await self._caller.read_body(endpoint, request))
         call = await self._caller.start(endpoint, request, message.SerializeToString())
         return Session(call, _gone(request), self._stopped())
 
@@ -154,10 +154,13 @@ class Streamer:
         content_type = request.headers.get("content-type")
         first = True
         async for body in bodies:
-            yield bind(endpoint, request, captures, body) if first else endpoint.binder.bind_next(body, content_type)
+            if first:
+                yield await bound(endpoint, request, captures, body)
+            else:
+                yield endpoint.binder.bind_next(body, content_type)
             first = False
         if first and (captures or request.query):
-            yield bind(endpoint, request, captures, b"")
+            yield await bound(endpoint, request, captures, b"")
 
     async def _values(self, request: Request) -> AsyncGenerator[bytes]:
         splitter = JsonSplitter(self._caller.max_body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +36,16 @@ class Decoder:
         self._pool = pool
         self._ignore_unknown = ignore_unknown
         self._readers: dict[str, Fill] = {}
+        self._lock = threading.RLock()
 
     def reader(self, descriptor: Descriptor) -> Fill:
         """A function that fills a message of this type from a JSON value; it raises BadValue."""
         name = descriptor.full_name
-        if name not in self._readers:
-            self._readers[name] = self._later(name)  # before it is compiled: types may hold themselves
-            self._readers[name] = self._compile(descriptor)
-        return self._readers[name]
+        with self._lock:
+            if name not in self._readers:
+                self._readers[name] = self._later(name)  # before it is compiled: types may hold themselves
+                self._readers[name] = self._compile(descriptor)
+            return self._readers[name]
 
     def field(self, field: FieldDescriptor) -> FieldReader:
         """The reader of one field, for bodies that are a field."""
@@ -55,7 +58,9 @@ class Decoder:
 
     def _later(self, name: str) -> Fill:
         def fill(message: Any, value: Any) -> None:
-            self._readers[name](message, value)
+            with self._lock:  # until it is compiled; big requests are read in threads
+                found = self._readers[name]
+            found(message, value)
 
         return fill
 

@@ -6,6 +6,7 @@ Scalars, lists and maps are always there; messages and `optional` fields only wh
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -27,14 +28,16 @@ class Encoder:
     def __init__(self, pool: DescriptorPool) -> None:
         self._pool = pool
         self._writers: dict[str, Show] = {}
+        self._lock = threading.RLock()
 
     def writer(self, descriptor: Descriptor) -> Show:
         """A function that gives the JSON value of a message of this type."""
         name = descriptor.full_name
-        if name not in self._writers:
-            self._writers[name] = self._later(name)  # before it is compiled: types may hold themselves
-            self._writers[name] = self._compile(descriptor)
-        return self._writers[name]
+        with self._lock:
+            if name not in self._writers:
+                self._writers[name] = self._later(name)  # before it is compiled: types may hold themselves
+                self._writers[name] = self._compile(descriptor)
+            return self._writers[name]
 
     def field(self, field: FieldDescriptor) -> Show:
         """A function that takes the message which holds the field and gives the field's JSON value, set or not."""
@@ -45,7 +48,9 @@ class Encoder:
 
     def _later(self, name: str) -> Show:
         def show(message: Any) -> Any:
-            return self._writers[name](message)
+            with self._lock:  # until it is compiled; big responses are written in threads
+                found = self._writers[name]
+            return found(message)
 
         return show
 

@@ -12,7 +12,10 @@ from gateway.codec.faults import BadValue
 MAX_DEPTH = 100
 """Nested objects and lists in a request; the depth that protobuf itself reads."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+MAX_VALUES = 300_000
+"""Values in a request. A value costs a hundred times its shortest text in memory, so bytes alone are no bound."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_BRACKET = re.compile(rb"[^][{}]+")
 
 
@@ -22,6 +25,8 @@ def parse_json(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadValue(f"the body is not UTF-8 (byte {error.start})") from None
+    if too_many(body):
+        raise BadValue(f"the JSON holds more than {MAX_VALUES} values")
     if too_deep(body):
         raise BadValue(f"the JSON is nested more than {MAX_DEPTH} levels deep")
     try:
@@ -47,6 +52,19 @@ def too_deep(body: bytes) -> bool:
         if depth > MAX_DEPTH:
             return True
     return False
+
+
+def too_many(body: bytes) -> bool:
+    """Whether there are more than MAX_VALUES values; what stands inside strings does not count."""
+    marks = _marks(body)
+    if marks <= MAX_VALUES:
+        return False
+    # So many are not all inside strings, and taking the strings out would hold up every other request.
+    return marks > 10 * MAX_VALUES or _marks(_STRING.sub(b"", body)) > MAX_VALUES
+
+
+def _marks(body: bytes) -> int:
+    return body.count(b",") + body.count(b"{") + body.count(b"[")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
