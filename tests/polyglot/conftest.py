@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,13 +17,15 @@ __all__ = ["lab"]
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 HOME = ROOT / ".tools" / "polyglot"
+PATH = os.pathsep.join([os.environ.get("PATH", ""), str(ROOT / ".tools" / "node" / "bin")])
+"""With the Node.js of the wheel, where tools/buf.sh had to bring one."""
 INSTALL_LIMIT_S = 300
 
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """The packages that package-lock.json pins, installed once into .tools/polyglot."""
-    npm = shutil.which("npm")
+    npm = shutil.which("npm", path=PATH)
     if npm is None:
         pytest.skip("there is no npm here: install Node.js with npm")
     HOME.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,10 @@ def _install(npm: str) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(HERE / name, HOME / name)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False)
+    env = {**os.environ, "PATH": PATH}
+    done = subprocess.run(
+        command, cwd=HOME, env=env, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False
+    )
     if done.returncode:
         pytest.fail(f"npm ci failed, is the npm registry reachable?\n{done.stdout}{done.stderr}")
     shutil.copyfile(HERE / "package-lock.json", HOME / "installed.json")
