@@ -124,7 +124,11 @@ def test_a_consul_that_is_there_is_started_on_loopback_with_its_data_in_the_fold
     assert not plan.registry_hint
     assert str(some_consul) in consul.argv
     assert consul.prepare is not None
+    stale = state.folder / "consul" / "data" / "services" / "of-an-earlier-life"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     consul.prepare()
+    assert not stale.exists()
     config = (state.folder / "consul" / "consul.json").read_text()
     assert '"client_addr": "127.0.0.1"' in config
     assert str(state.folder / "consul" / "data") in config

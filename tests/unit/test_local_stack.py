@@ -141,7 +141,7 @@ async def test_who_is_only_called_starts_at_once_and_is_stopped_last(tmp_path: P
 
     def there(path: Path) -> Check:
         async def check(_pid: int) -> Health:
-            return Health(path.exists())
+            return Health(await asyncio.to_thread(path.exists))
 
         return check
 

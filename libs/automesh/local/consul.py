@@ -52,6 +52,9 @@ class LocalConsul:
         """Writes the settings. Raises OSError."""
         data = self._folder / "data"
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for stale in ("services", "checks"):
+            # Registrations of an earlier life, which Consul would keep for a minute or more; who lives registers again.
+            shutil.rmtree(data / stale, ignore_errors=True)
         self._config_file.write_bytes(orjson.dumps(self._config(data), option=orjson.OPT_INDENT_2))
 
     def _config(self, data: Path) -> dict[str, object]:

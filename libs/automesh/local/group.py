@@ -72,7 +72,7 @@ class ProcessGroup:
             await asyncio.wait(running)
         left = dict(self.processes)
         while left:
-            needed = {need for process in left.values() for need in process.program.needs}
+            needed = {name for process in left.values() for name in process.program.needs | process.program.uses}
             going = [process for name, process in left.items() if name not in needed] or list(left.values())
             await asyncio.gather(*(process.stop() for process in going))
             for process in going:

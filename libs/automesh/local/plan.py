@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from automesh.local.backing import databases, registry
+from automesh.local.backing import CONSUL, databases, registry
 from automesh.local.consul import CHECKOUT
 from automesh.local.embedded import socket_folder
 from automesh.local.options import StackOptions
@@ -31,6 +31,15 @@ _PER_PROCESS = ("SERVICE", "INSTANCE_ID", "VERSION", "IDENTITY_DIR", "LISTEN_POR
 """Settings of one process: in the environment of `automesh up` they would be told to all of them."""
 
 _CONTROL_SOCKET = "control.sock"
+_USES: Mapping[str, frozenset[str]] = {
+    CONTROL: frozenset({CONSUL}),
+    AUTH: frozenset({CONSUL, CONTROL}),
+    ORCHESTRATOR: frozenset({CONSUL, CONTROL, AUTH}),
+    AGENT: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
+    GATEWAY: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
+}
+"""Who is stopped before whom: leaving the registry, giving work back and the last audit entries need a listener."""
+
 _STOP_LIMIT_S = {AGENT: 20.0}
 
 
@@ -122,7 +131,7 @@ class Services:
             self._service(AUTH, needs=stored),
             self._service(ORCHESTRATOR, needs=stored),
             *agents,
-            self._gateway(),
+            self._gateway(frozenset(agent.name for agent in agents)),
         ]
 
     def _agents(self) -> list[Program]:
@@ -138,10 +147,11 @@ class Services:
             for name in names
         ]
 
-    def _gateway(self) -> Program:
+    def _gateway(self, agents: frozenset[str]) -> Program:
         return self._service(
             GATEWAY,
             module="gateway",
+            uses=agents,
             check=_at_port(self._gateway_port, self._state.web_ca),
             told={
                 "AUTOMESH_GATEWAY_HOST": "127.0.0.1",
@@ -159,6 +169,7 @@ class Services:
         name: str = "",
         module: str = "",
         needs: frozenset[str] = frozenset(),
+        uses: frozenset[str] = frozenset(),
         check: Check | None = None,
         told: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:
@@ -175,6 +186,7 @@ class Services:
             check=check or health,
             env=env,
             needs=needs | {INIT},
+            uses=uses | _USES[service],
             stop_limit_s=_STOP_LIMIT_S.get(service, 12.0),
         )
 

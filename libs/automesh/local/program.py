@@ -53,6 +53,8 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     """Which programs must be well before this one starts."""
+    uses: frozenset[str] = frozenset()
+    """Which further programs it calls. It starts without waiting for them, and is stopped before they are."""
     prepare: Callable[[], None] | None = None
     """Called before each start, in a thread. May raise AutomationError: then it is not started again."""
     stop_signal: signal.Signals = signal.SIGTERM
