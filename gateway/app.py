@@ -51,13 +51,19 @@ async def http_gateway(
             longest_s=settings.gateway_longest_timeout_s,
         ),
         max_body=settings.gateway_max_body,
+        body_timeout_s=settings.gateway_body_timeout_s,
         trust_forwarded=settings.gateway_trust_forwarded,
     )
     site = load_site(settings)
     gateway = Gateway(
         site,
         caller,
-        Streamer(caller, stopping, keep_alive_s=settings.gateway_keep_alive_s),
+        Streamer(
+            caller,
+            stopping,
+            keep_alive_s=settings.gateway_keep_alive_s,
+            stalled_s=settings.gateway_stalled_s,
+        ),
         max_headers=settings.gateway_max_headers,
         slow_s=settings.gateway_slow_s,
     )

@@ -15,7 +15,7 @@ from gateway.endpoint import JSON, Endpoint
 from gateway.exchange import ClientGone, HeaderList, Request, Response
 from gateway.formats import raw_headers
 from gateway.metadata import Deadlines, to_headers, to_metadata
-from gateway.refusals import UnsupportedContent
+from gateway.refusals import BodyTooSlow, UnsupportedContent
 from gateway.rpc import Call, Metadata, Upstream
 
 WATCH_AFTER_S = 0.05  # most calls end sooner, and whether their client is there does not matter so much
@@ -28,10 +28,17 @@ class Caller:
     """Makes the calls that requests ask for."""
 
     def __init__(
-        self, upstream: Upstream, api_keys: ApiKeys, deadlines: Deadlines, *, max_body: int, trust_forwarded: bool
+        self,
+        upstream: Upstream,
+        api_keys: ApiKeys,
+        deadlines: Deadlines,
+        *,
+        max_body: int,
+        body_timeout_s: float = 60,
+        trust_forwarded: bool = False,
     ) -> None:
         self._upstream, self._api_keys, self._deadlines = upstream, api_keys, deadlines
-        self.max_body = max_body
+        self.max_body, self._body_timeout_s = max_body, body_timeout_s
         self._trust_forwarded = trust_forwarded
 
     async def unary(
@@ -46,7 +53,13 @@ class Caller:
     async def read_body(self, endpoint: Endpoint, request: Request) -> bytes:
         """The body, of a type that the method takes. A method that takes none gets none."""
         check_content_type(endpoint, request)
-        body = await request.body(self.max_body)
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                body = await request.body(self.max_body)
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"the request body did not come within {self._body_timeout_s:g} s", headers={"connection": "close"}
+            ) from None
         if not endpoint.binder.takes_body:
             if body.strip() not in (b"", b"{}"):
                 raise UnsupportedContent(

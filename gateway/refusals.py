@@ -36,6 +36,14 @@ class MethodNotAllowed(HttpRefusal):
     http_status = 405
 
 
+class BodyTooSlow(HttpRefusal):
+    """The request body did not come in time."""
+
+    kind = Kind.DEADLINE
+    reason = "BODY_TOO_SLOW"
+    http_status = 408
+
+
 class BodyTooLarge(HttpRefusal):
     """The request body is over the limit."""
 

@@ -26,6 +26,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _H1_BUFFER = 64 * 1024
 _STREAMS_A_CONNECTION = 200
+_PING_MS = 30_000  # a peer that vanished without a word is noticed, and its streams are cancelled
 _STARTUP_S = 10.0
 CLOSE_S = 2.0
 """So long connections may take to end once no request is served any more."""
@@ -109,7 +110,9 @@ def _server(app: App, listen: Listen) -> Server:
             backpressure=listen.max_requests,
             http1_settings=HTTP1Settings(max_buffer_size=max(_H1_BUFFER, 2 * listen.max_headers)),
             http2_settings=HTTP2Settings(
-                max_headers_size=2 * listen.max_headers, max_concurrent_streams=_STREAMS_A_CONNECTION
+                max_headers_size=2 * listen.max_headers,
+                max_concurrent_streams=_STREAMS_A_CONNECTION,
+                keep_alive_interval=_PING_MS,
             ),
             # Its own lines are no JSON, and tell of every request cut off; what matters is logged in http.py.
             log_dictconfig={"loggers": {}, "handlers": {}, "formatters": {}},

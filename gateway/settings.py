@@ -24,6 +24,7 @@ class Settings(MeshSettings):
     gateway_descriptor_files: tuple[Path, ...] = Field((), description="further FileDescriptorSets, as a JSON list")
 
     gateway_max_body: int = Field(8 * 1024 * 1024, ge=1024, description="larger request bodies are refused (413)")
+    gateway_body_timeout_s: float = Field(60, gt=0, description="a request body must have come by then (408)")
     gateway_max_headers: int = Field(32 * 1024, ge=1024, description="larger request headers are refused (431)")
     gateway_max_requests: int = Field(4096, ge=1, description="requests served at a time; further ones wait")
     gateway_timeout_s: float = Field(30, gt=0, description="deadline of a call when the client names none")
@@ -31,6 +32,9 @@ class Settings(MeshSettings):
     gateway_stream_timeout_s: float = Field(24 * 3600, gt=0, description="the longest that a stream may last")
     gateway_keep_alive_s: float = Field(15, gt=0, description="silence after which event streams get a comment")
     gateway_api_key_cache_s: float = Field(60, gt=0, description="an API key that was revoked works at most so long")
+    gateway_stalled_s: float = Field(
+        300, gt=0, description="a client that takes nothing of a stream for so long is cut"
+    )
     gateway_slow_s: float = Field(1, gt=0, description="requests that take longer are logged")
     gateway_ignore_unknown_fields: bool = Field(False, description="true: unknown JSON fields are dropped, not refused")
     gateway_ignore_unknown_query: bool = Field(False, description="true: unknown query parameters are dropped")

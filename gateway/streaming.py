@@ -61,8 +61,9 @@ class Session:
 class Streamer:
     """Serves the endpoints that stream."""
 
-    def __init__(self, caller: Caller, stopping: asyncio.Event, *, keep_alive_s: float) -> None:
-        self._caller, self._stopping, self._keep_alive_s = caller, stopping, keep_alive_s
+    def __init__(self, caller: Caller, stopping: asyncio.Event, *, keep_alive_s: float, stalled_s: float = 300) -> None:
+        self._caller, self._stopping = caller, stopping
+        self._keep_alive_s, self._stalled_s = keep_alive_s, stalled_s
 
     async def serve(
         self,
@@ -105,7 +106,7 @@ class Streamer:
                 await response.end()
                 return
             if first is not None:
-                await response.write(form.message(first))
+                await self._write(response, form.message(first))
             if not ended:
                 await self._rest(session, endpoint, form, response)
         except (ClientGone, asyncio.CancelledError):
@@ -130,11 +131,19 @@ class Streamer:
             try:
                 payload = await session.next(session.call.read, self._keep_alive_s if form.keep_alive else None)
             except Silence:
-                await response.write(form.keep_alive)
+                await self._write(response, form.keep_alive)
                 continue
             if payload is None:
                 return
-            await response.write(form.message(decoded(endpoint, payload)))
+            await self._write(response, form.message(decoded(endpoint, payload)))
+
+    async def _write(self, response: Response, chunk: bytes) -> None:
+        """Raises ClientGone for a client that takes nothing for too long: it would hold the service for ever."""
+        try:
+            async with asyncio.timeout(self._stalled_s):
+                await response.write(chunk)
+        except TimeoutError:
+            raise ClientGone from None
 
     async def _send(self, call: Call, endpoint: Endpoint, request: Request, captures: Mapping[str, str]) -> None:
         """The request body as messages; then waits for the client to go. Raises ClientGone, BadValue, BodyTooLarge."""

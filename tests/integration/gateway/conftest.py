@@ -108,11 +108,15 @@ class Echo:
         return self.make("acme.echo.v1.MetadataResponse", metadata=shown, timeout_s=context.time_remaining())
 
     async def count(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        for number in range(int(request.cursor or 0) + 1, request.to + 1):
-            self.sent = number
-            yield self.make(
-                "acme.echo.v1.CountResponse", number=number, cursor=str(number), padding="x" * request.padding
-            )
+        try:
+            for number in range(int(request.cursor or 0) + 1, request.to + 1):
+                self.sent = number
+                yield self.make(
+                    "acme.echo.v1.CountResponse", number=number, cursor=str(number), padding="x" * request.padding
+                )
+        except (asyncio.CancelledError, GeneratorExit):
+            self.seen.put_nowait("count ended")
+            raise
         if request.hang:
             await self.wait_for_cancel()
         if request.code:

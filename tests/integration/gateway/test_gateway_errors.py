@@ -173,6 +173,13 @@ async def test_a_client_that_asks_first_is_told_before_it_sends(start_front: Any
         assert answer.startswith(b"HTTP/1.1 413")
 
 
+async def test_a_body_that_never_ends_is_a_408(start_front: Any) -> None:
+    async with start_front(gateway_body_timeout_s=0.1) as front:
+        answer = await front.raw(b"POST /v1/things HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"BODY_TOO_SLOW" in answer
+
+
 async def test_a_body_of_five_megabytes_reaches_the_service(front: Any) -> None:
     # The echo server takes 4 MiB, as gRPC does by default; its refusal shows that the gateway let the body through.
     response = await front.post("/v1/things", json={"name": "x" * 5_000_000})
