@@ -13,7 +13,7 @@ from services.orchestrator.domain.lease import Ask, Hold, Outcome, Report
 from services.orchestrator.domain.ports import Version
 from services.orchestrator.domain.signals import Signal, Topic
 from services.orchestrator.domain.spec import NewTask
-from services.orchestrator.domain.task import Draft, Status
+from services.orchestrator.domain.task import Draft, Status, Task
 from services.orchestrator.domain.watching import MAX_LINES, Pace, Sight, Watch, WatchHub
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,6 +30,11 @@ class Store(FakeTaskStore):
         if self.away:
             raise Unavailable("away")
         return await super().version(tenant_id, task_id)
+
+    async def get(self, tenant_id: str, task_id: str) -> Task:
+        if self.away:
+            raise Unavailable("away")
+        return await super().get(tenant_id, task_id)
 
 
 @pytest.fixture

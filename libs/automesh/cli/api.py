@@ -15,6 +15,8 @@ from automesh.cli.errors import CliError, from_status
 from automesh.cli.target import Target, save_private
 
 TIMEOUT_S = 30.0
+MAX_CUTS, CUT_PAUSE_S = 60, 0.5
+"""A watch bears an orchestrator or gateway that is away for so many pauses in a row."""
 ADMIN = "admin"
 Json = dict[str, Any]
 
@@ -52,6 +54,22 @@ class Api:
             for line in response.iter_lines():
                 if line:
                     yield _message(line, response.status_code)
+
+    def watch(self, task_id: str) -> Iterator[Json]:
+        """The changes of a task until it is finished; goes on from its cursor when the stream is cut."""
+        cursor, cuts = "", 0
+        while True:
+            try:
+                for message in self.stream(f"/tasks/{task_id}:watch", cursor=cursor):
+                    cursor, cuts = message.get("cursor", ""), 0
+                    yield message
+            except CliError as error:
+                cuts += 1
+                if not error.passing or cuts > MAX_CUTS:
+                    raise
+                time.sleep(CUT_PAUSE_S)
+            else:
+                return
 
     def download(self, path: str, file: Path) -> None:
         """Writes a file of the platform to `file`."""
@@ -134,10 +152,13 @@ class _Sending:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, httpx.ConnectError):
             raise CliError(
-                f"cannot reach {self._url}: {error}", next_step="Is it up? automesh status   (start it: automesh up)"
+                f"cannot reach {self._url}: {error}",
+                next_step="Is it up? automesh status   (start it: automesh up)",
+                passing=True,
             ) from error
         if isinstance(error, httpx.HTTPError):
-            raise CliError(f"the connection to {self._url} failed: {str(error) or type(error).__name__}") from error
+            words = str(error) or type(error).__name__
+            raise CliError(f"the connection to {self._url} failed: {words}", passing=True) from error
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -136,7 +136,7 @@ def _watch(api: Api, watched: list[Watched]) -> None:
 
 def _follow(api: Api, watched: Watched) -> None:
     try:
-        for message in api.stream(f"/tasks/{watched.task_id}:watch"):
+        for message in api.watch(watched.task_id):
             watched.task = message["task"]
             watched.lines += [line["text"] for line in message.get("logLines", ())]
     except CliError as error:

@@ -7,6 +7,9 @@ from typing import Any
 
 from automesh.core.errors import AutomationError
 
+UNAVAILABLE = 14
+"""google.rpc.Code: whoever gets it may try again."""
+
 NEXT_STEPS = {
     "UNAUTHENTICATED": "Sign in: automesh login",
     "PERMISSION_DENIED": "See what you may do: automesh whoami",
@@ -21,9 +24,11 @@ class CliError(AutomationError):
 
     reason = "CLI"
 
-    def __init__(self, message: str, *, next_step: str = "") -> None:
+    def __init__(self, message: str, *, next_step: str = "", passing: bool = False) -> None:
         super().__init__(message)
         self.next_step = next_step
+        self.passing = passing
+        """Whether the same call may go through a little later."""
 
 
 def from_status(status: Mapping[str, Any], http_status: int) -> CliError:
@@ -36,4 +41,4 @@ def from_status(status: Mapping[str, Any], http_status: int) -> CliError:
             reason = str(detail.get("reason", ""))
         if kind.endswith("google.rpc.RetryInfo"):
             message += f" (try again in {detail.get('retryDelay', 'a while')})"
-    return CliError(message, next_step=NEXT_STEPS.get(reason, ""))
+    return CliError(message, next_step=NEXT_STEPS.get(reason, ""), passing=status.get("code") == UNAVAILABLE)

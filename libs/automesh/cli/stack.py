@@ -126,6 +126,7 @@ def _up_here(state: LocalState, options: StackOptions, view: StackView) -> None:
     log_beside(state, settings.log_level)
     with view:
         asyncio.run(supervise(Stack(options, settings, environment(), view)))
+    console.print("The stack is down.")
 
 
 def _up_detached(state: LocalState, options: StackOptions, view: StackView) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _row(name: str, process: ProcessRecord, usage: Usage | None) -> tuple[str, .
         f"[{_STYLE.get(process.state, 'yellow')}]{escape(told.splitlines()[0][:100] if told else '')}[/]",
         f"{usage.memory_bytes // _MIB} MiB" if usage and usage.alive else "-",
         str(process.restarts),
-        _duration(usage.uptime_s) if usage and usage.alive else "-",
+        _duration(time.time() - process.started) if process.pid and process.started else "-",
     )
 
 

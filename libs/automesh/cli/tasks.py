@@ -210,7 +210,7 @@ def _show_until_finished(api: Api, task_id: str, *, as_json: bool) -> None:
     task: Json = {}
     with Progress(*columns, console=console, disable=as_json, transient=True) as progress:
         bar = progress.add_task(task_id, total=1.0)
-        for message in api.stream(f"/tasks/{task_id}:watch"):
+        for message in api.watch(task_id):
             task = message["task"]
             state = task.get("progress", {})
             text = f"{coloured(task['status'])} {state.get('message', '')}"

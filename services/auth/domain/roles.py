@@ -35,7 +35,8 @@ _TASKS = frozenset(permission for permission in PERMISSIONS if permission.starts
 ROLES: Mapping[str, frozenset[str]] = {
     "viewer": _VIEWER,
     "developer": _VIEWER | _TASKS | {"apikey.write", "certificate.issue"},
-    "agent": frozenset({"work.lease", "task.read"}),
+    # An agent of somebody's own renews its client certificate every day.
+    "agent": frozenset({"work.lease", "task.read", "certificate.issue"}),
     "admin": PERMISSIONS - {TENANT_ANY},
     "operator": PERMISSIONS,
 }

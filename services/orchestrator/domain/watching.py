@@ -30,9 +30,14 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: how often to look without a hint, how long to gather hints, how long to bear an absent database."""
+    """Seconds: how often to look without a hint, how long to gather hints, how long to bear an absent database.
+
+    Hints are gathered for `first_gather_s` after a quiet time, and ever longer, up to `gather_s`, while they keep
+    coming: a short task is seen to end at once, and a busy one is looked at 20 times a second at most.
+    """
 
     poll_s: float = 1.0
+    first_gather_s: float = 0.005
     gather_s: float = 0.05
     patience_s: float = 30.0
 
@@ -97,6 +102,8 @@ class Watch:
         self._task_id = task_id
         self._sequence = sequence
         self._pace = pace
+        self._gather_s = pace.first_gather_s
+        self._hinted = True
         self._seen: Version | None = None
 
     async def sights(self) -> AsyncGenerator[Sight, None]:
@@ -126,22 +133,36 @@ class Watch:
             await asyncio.sleep(self._pace.poll_s)
 
     async def _look(self) -> Sight | None:
-        version = await self._store.version(self._tenant_id, self._task_id)
-        if version == self._seen and self._sequence >= version.log_sequence:
+        if not self._hinted and await self._is_as_seen():
             return None
         task = await self._store.get(self._tenant_id, self._task_id)
-        lines = await self._store.lines(self._tenant_id, self._task_id, after=self._sequence, limit=MAX_LINES)
-        self._sequence = lines[-1].sequence if lines else max(self._sequence, 0)
-        if len(lines) < MAX_LINES:
-            self._sequence = max(self._sequence, version.log_sequence)  # what is missing was forgotten
+        version = Version(task.revision, task.log_sequence)
+        if version == self._seen and self._sequence >= version.log_sequence:
+            return None
+        lines = await self._lines(version.log_sequence)
         self._seen = version
         return Sight(task, lines, self._sequence)
 
+    async def _is_as_seen(self) -> bool:
+        version = await self._store.version(self._tenant_id, self._task_id)
+        return version == self._seen and self._sequence >= version.log_sequence
+
+    async def _lines(self, last: int) -> Sequence[LogLine]:
+        if last <= self._sequence:
+            return ()
+        lines = await self._store.lines(self._tenant_id, self._task_id, after=self._sequence, limit=MAX_LINES)
+        self._sequence = lines[-1].sequence if lines else max(self._sequence, 0)
+        if len(lines) < MAX_LINES:
+            self._sequence = max(self._sequence, last)  # what is missing was forgotten
+        return lines
+
     async def _rest(self, changed: asyncio.Event) -> None:
-        await asyncio.sleep(self._pace.gather_s)
+        await asyncio.sleep(self._gather_s)
+        self._gather_s = min(self._gather_s * 2, self._pace.gather_s) if changed.is_set() else self._pace.first_gather_s
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pace.poll_s):
                 await changed.wait()
+        self._hinted = changed.is_set()
 
 
 def _complete(sight: Sight) -> bool:

@@ -1,9 +1,8 @@
-"""Leases in SQL: the set statements of `statements` over all tenants, each in one transaction."""
+"""Leases in SQL: the set statements of `statements` over all tenants, each a transaction of its own."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -40,13 +39,12 @@ class SqlLeaseBook:
         """Starts the clock of the attempt."""
         if not holds:
             return set()
-        async with self._relaxed() as tx:
-            return _holds(await tx.fetch(sql.ACCEPT, *_columns(holds), agent_id, lease_ttl))
+        return _holds(await self._database.fetch(sql.ACCEPT, *_columns(holds), agent_id, lease_ttl, tenant=ENGINE))
 
     async def extend(self, holds: Mapping[Hold, str], lease_ttl: timedelta) -> set[Hold]:
         """Touches no index."""
-        async with self._relaxed() as tx:
-            return _holds(await tx.fetch(sql.EXTEND, *_columns(holds), list(holds.values()), lease_ttl))
+        agents = list(holds.values())
+        return _holds(await self._database.fetch(sql.EXTEND, *_columns(holds), agents, lease_ttl, tenant=ENGINE))
 
     async def withdraw(self, holds: Collection[Hold]) -> int:
         """Only what was not accepted."""
@@ -63,7 +61,7 @@ class SqlLeaseBook:
             [self._sealed_checkpoint(report) for report in reports],
             [len(report.lines) for report in reports],
         )
-        async with self._relaxed() as tx:
+        async with self._database.transaction(ENGINE) as tx:
             rows = await tx.fetch(sql.REPORT, *columns)
             await _write_lines(tx, rows, {report.hold: report for report in reports})
         return _holds(rows)
@@ -72,12 +70,11 @@ class SqlLeaseBook:
         """Completions, failures, and what was recorded before."""
         if not outcomes:
             return []
-        async with self._database.transaction(ENGINE) as tx:
-            rows = [*await self._complete(tx, outcomes), *await _fail(tx, outcomes)]
-            settled = [Settled(_hold(row), Status(row["status"]), True, row["retry_in_s"]) for row in rows]
-            missing = {outcome.hold for outcome in outcomes} - {end.hold for end in settled}
-            again = [outcome for outcome in outcomes if outcome.hold in missing]
-            return [*settled, *(await _settled_before(tx, again) if again else ())]
+        rows = [*await self._complete(outcomes), *await self._fail(outcomes)]
+        settled = [Settled(_hold(row), Status(row["status"]), True, row["retry_in_s"]) for row in rows]
+        missing = {outcome.hold for outcome in outcomes} - {end.hold for end in settled}
+        again = [outcome for outcome in outcomes if outcome.hold in missing]
+        return [*settled, *(await self._settled_before(again) if again else ())]
 
     async def reap(self, *, limit: int, jitter: float) -> Sequence[Reaped]:
         """First what took too long, then what was not heard of."""
@@ -107,50 +104,40 @@ class SqlLeaseBook:
         await self.settle(broken)
         return tasks
 
-    @asynccontextmanager
-    async def _relaxed(self) -> AsyncIterator[Connection]:
-        """A transaction that does not wait for the disk.
-
-        A crash of the database may forget the last of these: then an attempt counts as not accepted, a lease as not
-        extended, a report as not made. The fencing epoch is safe: leases and ends always wait for the disk.
-        """
-        async with self._database.transaction(ENGINE) as tx:
-            await tx.execute(sql.RELAX)
-            yield tx
-
-    async def _complete(self, tx: Connection, outcomes: Sequence[Outcome]) -> list[Record]:
+    async def _complete(self, outcomes: Sequence[Outcome]) -> list[Record]:
         done = [(outcome, outcome.result) for outcome in outcomes if outcome.result is not None]
         if not done:
             return []
         sealed = [self._rows.seal(outcome.hold.task_id, RESULT, result.json) for outcome, result in done]
         agents = [outcome.agent_id for outcome, _ in done]
-        return await tx.fetch(sql.COMPLETE, *_columns(outcome.hold for outcome, _ in done), agents, sealed)
+        holds = _columns(outcome.hold for outcome, _ in done)
+        return await self._database.fetch(sql.COMPLETE, *holds, agents, sealed, tenant=ENGINE)
+
+    async def _fail(self, outcomes: Sequence[Outcome]) -> list[Record]:
+        failed: list[tuple[Outcome, Failure]] = [(o, o.failure) for o in outcomes if o.failure is not None]
+        if not failed:
+            return []
+        return await self._database.fetch(
+            sql.FAIL,
+            *_columns(outcome.hold for outcome, _ in failed),
+            [outcome.agent_id for outcome, _ in failed],
+            [failure.reason for _, failure in failed],
+            [failure.message for _, failure in failed],
+            [failure.retryable for _, failure in failed],
+            [outcome.jitter for outcome, _ in failed],
+            tenant=ENGINE,
+        )
+
+    async def _settled_before(self, outcomes: Sequence[Outcome]) -> list[Settled]:
+        agents = [outcome.agent_id for outcome in outcomes]
+        holds = _columns(outcome.hold for outcome in outcomes)
+        rows = await self._database.fetch(sql.SETTLED, *holds, agents, tenant=ENGINE)
+        return [Settled(_hold(row), Status(row["status"]), fresh=False) for row in rows]
 
     def _sealed_checkpoint(self, report: Report) -> bytes | None:
         if report.checkpoint is None:
             return None
         return self._rows.seal(report.hold.task_id, CHECKPOINT, report.checkpoint)
-
-
-async def _fail(tx: Connection, outcomes: Sequence[Outcome]) -> list[Record]:
-    failed: list[tuple[Outcome, Failure]] = [(o, o.failure) for o in outcomes if o.failure is not None]
-    if not failed:
-        return []
-    return await tx.fetch(
-        sql.FAIL,
-        *_columns(outcome.hold for outcome, _ in failed),
-        [outcome.agent_id for outcome, _ in failed],
-        [failure.reason for _, failure in failed],
-        [failure.message for _, failure in failed],
-        [failure.retryable for _, failure in failed],
-        [outcome.jitter for outcome, _ in failed],
-    )
-
-
-async def _settled_before(tx: Connection, outcomes: Sequence[Outcome]) -> list[Settled]:
-    agents = [outcome.agent_id for outcome in outcomes]
-    rows = await tx.fetch(sql.SETTLED, *_columns(outcome.hold for outcome in outcomes), agents)
-    return [Settled(_hold(row), Status(row["status"]), fresh=False) for row in rows]
 
 
 async def _write_lines(tx: Connection, rows: Iterable[Record], reports: Mapping[Hold, Report]) -> None:

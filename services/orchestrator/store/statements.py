@@ -23,7 +23,10 @@ def _literal(text: str) -> str:
 _OVER = "lease_until = NULL, deadline_at = NULL, updated_at = now(), revision = t.revision + 1"
 _LIVE = "t.status IN ('OFFERED', 'RUNNING')"
 
-RELAX = "SET LOCAL synchronous_commit = off"
+# A crash of the database may forget the last statements that hold this: then an attempt counts as not accepted, a lease
+# as not extended, a report as not made. The fencing epoch is safe: leases and ends always wait for the disk. The
+# subquery is asked once, before the first row is changed, and holds for the whole transaction.
+_RELAXED = "(SELECT set_config('synchronous_commit', 'off', true)) = 'off'"
 
 # Per type, so that a long queue of types nobody asks for is never walked through; ordered again over all types.
 LEASE = """
@@ -45,7 +48,7 @@ UPDATE task t
 RETURNING t.*
 """
 
-ACCEPT = """
+ACCEPT = f"""
 UPDATE task t
    SET status = 'RUNNING', lease_until = now() + $4::interval,
        started_at = CASE t.status WHEN 'OFFERED' THEN now() ELSE t.started_at END,
@@ -55,16 +58,17 @@ UPDATE task t
        revision = t.revision + (t.status = 'OFFERED')::int
   FROM unnest($1::text[], $2::int[]) AS hold(task_id, attempt)
  WHERE t.task_id = hold.task_id AND t.attempt = hold.attempt AND t.agent_id = $3
-   AND t.status IN ('OFFERED', 'RUNNING')
+   AND {_LIVE} AND {_RELAXED}
 RETURNING t.task_id, t.attempt
-"""
+"""  # noqa: S608 # made of constants
 
-EXTEND = """
+EXTEND = f"""
 UPDATE task t SET lease_until = now() + $4::interval
   FROM unnest($1::text[], $2::int[], $3::text[]) AS hold(task_id, attempt, agent_id)
  WHERE t.task_id = hold.task_id AND t.attempt = hold.attempt AND t.agent_id = hold.agent_id AND t.status = 'RUNNING'
+   AND {_RELAXED}
 RETURNING t.task_id, t.attempt
-"""
+"""  # noqa: S608 # made of constants
 
 WITHDRAW = f"""
 UPDATE task t SET status = 'SCHEDULED', {_OVER}
@@ -81,7 +85,7 @@ UPDATE task t
        updated_at = now(), revision = t.revision + 1
   FROM unnest($1::text[], $2::int[], $3::text[], $4::float8[], $5::text[], $6::bytea[], $7::int[])
        AS r(task_id, attempt, agent_id, fraction, message, checkpoint, lines)
- WHERE t.task_id = r.task_id AND t.attempt = r.attempt AND t.agent_id = r.agent_id AND {_LIVE}
+ WHERE t.task_id = r.task_id AND t.attempt = r.attempt AND t.agent_id = r.agent_id AND {_LIVE} AND {_RELAXED}
 RETURNING t.task_id, t.tenant_id, t.attempt, t.log_sequence
 """  # noqa: S608 # made of constants
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import orjson
 
-from automesh.storage.postgres import ENGINE, Connection, Database
+from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from automesh.storage.sealing import Sealer, place
 from services.orchestrator.domain.board import QUEUE_RETRY_AFTER
 from services.orchestrator.domain.errors import (
@@ -136,8 +136,8 @@ class SqlTaskStore:
 
     async def get(self, tenant_id: str, task_id: str) -> Task:
         """One row."""
-        async with self._database.transaction(tenant_id) as tx:
-            return await self._get(tx, tenant_id, task_id)
+        row = await self._database.fetchrow(GET, tenant_id, task_id, tenant=tenant_id)
+        return self._found(row, task_id)
 
     async def list(self, tenant_id: str, query: TaskQuery) -> Page:
         """Keyset by id; ends early when inputs and results get too big for one answer."""
@@ -198,7 +198,9 @@ class SqlTaskStore:
             }
 
     async def _get(self, tx: Connection, tenant_id: str, task_id: str, *, locked: bool = False) -> Task:
-        row = await tx.fetchrow(GET + " FOR UPDATE" if locked else GET, tenant_id, task_id)
+        return self._found(await tx.fetchrow(GET + " FOR UPDATE" if locked else GET, tenant_id, task_id), task_id)
+
+    def _found(self, row: Record | None, task_id: str) -> Task:
         if row is None:
             raise task_not_found(task_id)
         return self._rows.task(row)
