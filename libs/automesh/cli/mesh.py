@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from automesh.local.state import LocalState
 
 from automesh.cli.context import AsJson, api_of, settings_of
 from automesh.cli.errors import CliError
 from automesh.cli.output import coloured, console, print_json, table
 from automesh.core.clock import utc_now
 from automesh.core.errors import AutomationError
+from automesh.local.state import LocalState
 from automesh.mesh.identity import Identity, IdentityFiles
 
 app = typer.Typer(help="Look at the mesh.", no_args_is_help=True)
