@@ -11,7 +11,7 @@ from automesh.core.errors import AutomationError
 from automesh.local.options import StackOptions
 from automesh.local.record import StackRecord
 from automesh.local.settings import LocalSettings, environment
-from automesh.local.stack import EXIT_ALREADY_RUNS, SUPERVISOR, AlreadyRuns, Stack
+from automesh.local.stack import CANNOT_GO_ON, EXIT_ALREADY_RUNS, SUPERVISOR, AlreadyRuns, Stack
 from automesh.local.supervise import supervise
 from automesh.telemetry.logs import configure_logging
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         log.warning("not needed", error=error.message)
         return EXIT_ALREADY_RUNS
     except AutomationError as error:
-        log.error("cannot go on", reason=error.reason, error=error.message)
+        log.error(CANNOT_GO_ON, reason=error.reason, error=error.message)
         return 1
     return 0
 

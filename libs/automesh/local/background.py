@@ -11,17 +11,18 @@ from contextlib import suppress
 
 import psutil
 
-from automesh.local.leftovers import end_all, find
+from automesh.local.leftovers import end_all, find, start_time
 from automesh.local.lock import StackLock
 from automesh.local.logfile import LogFile
 from automesh.local.options import StackOptions
 from automesh.local.program import StackError
-from automesh.local.reason import last_words
+from automesh.local.reason import last_words, start_line
 from automesh.local.record import StackRecord
-from automesh.local.stack import EXIT_ALREADY_RUNS, START_LIMIT_S, SUPERVISOR, AlreadyRuns
+from automesh.local.stack import CANNOT_GO_ON, EXIT_ALREADY_RUNS, START_LIMIT_S, SUPERVISOR, AlreadyRuns
 from automesh.local.state import LocalState
 
 STOP_LIMIT_S = 60.0
+_EXIT_LIMIT_S = 10.0  # for what an interpreter does at its end, once the stack is down
 _LOOK_EVERY_S = 0.1
 
 
@@ -42,7 +43,7 @@ def start_detached(state: LocalState, options: StackOptions, seen: Callable[[Sta
         if code == EXIT_ALREADY_RUNS:
             raise AlreadyRuns(f"the stack in {state.folder} already runs")
         if code is not None:
-            raise StackError(last_words(LogFile(state.log_of(SUPERVISOR))))
+            raise StackError(last_words(LogFile(state.log_of(SUPERVISOR))).removeprefix(f"{CANNOT_GO_ON}: "))
         time.sleep(_LOOK_EVERY_S)
     child.terminate()
     raise StackError(f"not ready within {START_LIMIT_S:g} s: see {state.logs}")
@@ -55,13 +56,16 @@ def stop_running(state: LocalState, *, limit_s: float = STOP_LIMIT_S) -> bool:
     pid = lock.held_by()
     if pid is None:
         return _end_leftovers(state, record)
-    supervisor = psutil.Process(pid) if pid else None
-    for number, wait_s in ((signal.SIGTERM, limit_s), (signal.SIGKILL, limit_s)):
-        with suppress(psutil.NoSuchProcess):
-            if supervisor is not None:
+    supervisor = find(pid, start_time(pid))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if supervisor is not None:
+            with suppress(psutil.NoSuchProcess):
                 supervisor.send_signal(number)
-        if _released(lock, wait_s):
+        if _eventually(lambda: lock.held_by() is None, limit_s):
             break
+    if supervisor is not None:
+        started = supervisor.create_time()
+        _eventually(lambda: find(supervisor.pid, started) is None, _EXIT_LIMIT_S)
     _end_leftovers(state, StackRecord.read(state.stack_file))
     return True
 
@@ -73,6 +77,7 @@ def is_running(record: StackRecord | None) -> bool:
 
 def _spawn(state: LocalState, options: StackOptions) -> subprocess.Popen[bytes]:
     with LogFile(state.log_of(SUPERVISOR)).open() as output:
+        output.write(start_line(SUPERVISOR))
         return subprocess.Popen(
             [sys.executable, "-m", "automesh.local", options.to_json()],
             stdin=subprocess.DEVNULL,
@@ -82,9 +87,9 @@ def _spawn(state: LocalState, options: StackOptions) -> subprocess.Popen[bytes]:
         )
 
 
-def _released(lock: StackLock, limit_s: float) -> bool:
+def _eventually(condition: Callable[[], bool], limit_s: float) -> bool:
     deadline = time.monotonic() + limit_s
-    while lock.held_by() is not None:
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(_LOOK_EVERY_S)

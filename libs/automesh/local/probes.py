@@ -141,7 +141,7 @@ async def _looked(look: Awaitable[Health], *faults: type[Exception]) -> Health:
 
 def _short(error: BaseException) -> str:
     details = getattr(error, "details", None)
-    text = details() if callable(details) else str(error)
+    text = details() if callable(details) else getattr(error, "strerror", None) or str(error)
     return (str(text).strip().split("\n", 1)[0] or type(error).__name__)[:200]
 
 

@@ -112,7 +112,7 @@ class SupervisedProcess:
             await self._await_end(child)
         if child is not None:
             kill_group(child.pid)
-        self._child = None
+        self._child, self.port = None, 0
         if self.state is not State.FAILED:
             self._become(State.STOPPED)
 

@@ -29,6 +29,7 @@ from automesh.local.state import LocalState
 log = structlog.get_logger(__name__)
 
 SUPERVISOR = "stack"
+CANNOT_GO_ON = "cannot go on"
 EXIT_ALREADY_RUNS = 4
 """Of `python -m automesh.local`: another supervisor was faster."""
 
