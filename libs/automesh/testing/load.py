@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 
@@ -44,9 +45,8 @@ class Load:
         while (request_id := self._take()) and not self._enough.is_set():
             while not self._create(request_id):
                 if self._enough.wait(_PAUSE_S):
-                    until(lambda key=request_id: self._create(key), f"{request_id} to be acknowledged")  # type: ignore[misc]
+                    until(partial(self._create, request_id), f"{request_id} to be acknowledged")
                     return
-            self._enough.wait(_PAUSE_S)
 
     def _take(self) -> str:
         with self._lock:
@@ -68,7 +68,7 @@ class Load:
 
 
 @contextmanager
-def load(person: Person, name: str, *, creators: int = 4, most: int = 400) -> Iterator[Load]:
+def load(person: Person, name: str, *, creators: int = 12, most: int = 900) -> Iterator[Load]:
     """Creators at work while it is open; afterwards every create that was begun is acknowledged."""
     person.token()  # signed in before anything breaks
     made = Load(person, name, most=most)
