@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -189,6 +192,32 @@ def test_a_process_without_a_log_is_told_with_those_that_have_one(state: LocalSt
     with pytest.raises(CliError, match="'nobody' has no log") as caught:
         shown(state, "nobody")
     assert caught.value.next_step == "There are: auth"
+
+
+def test_following_shows_what_is_logged_from_now_on_also_after_the_file_was_cut(state: LocalState) -> None:
+    write(state, "auth", event("before"))
+    command = [
+        sys.executable,
+        "-m",
+        "automesh.cli",
+        "--state-dir",
+        str(state.folder),
+        "logs",
+        "-f",
+        "-n",
+        "1",
+        "--json",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert "before" in following.stdout.readline()  # from here on it looks for more
+        write(state, "auth", event("first"), event("second"))
+        assert ["first" in following.stdout.readline(), "second" in following.stdout.readline()] == [True, True]
+        os.truncate(state.log_of("auth"), 0)
+        write(state, "auth", event("third"))
+        assert "third" in following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        assert following.wait(20) == 130
 
 
 def test_no_logs_at_all_say_how_to_begin(state: LocalState) -> None:

@@ -1,5 +1,6 @@
 """Log files: bounded, whole lines at the end, nothing disturbed for who writes."""
 
+import errno
 import stat
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def test_who_writes_goes_on_writing_after_a_trim(tmp_path: Path) -> None:
         assert log_file.trim()
         output.write(b"after\n")
     assert (tmp_path / "a.log").read_bytes() == b"after\n"
+
+
+def test_on_a_full_disk_being_bounded_comes_before_being_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_what: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log_file = LogFile(tmp_path / "a.log", limit_bytes=100)
+    filled(log_file, 0, 50)
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    assert log_file.trim()
+    assert [part.stat().st_size for part in log_file.parts()] == [0]
 
 
 def test_one_huge_burst_keeps_its_end(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from automesh.local.consul import find_consul
 from automesh.local.options import StackOptions
 from automesh.local.plan import INIT, Plan, make_plan
 from automesh.local.ports import PortRefused
@@ -134,6 +135,21 @@ def test_a_consul_that_is_there_is_started_on_loopback_with_its_data_in_the_fold
     assert str(state.folder / "consul" / "data") in config
     address = by_name(plan)["auth"].env["AUTOMESH_CONSUL_ADDRESS"]
     assert address.rpartition(":")[2] in config
+
+
+def test_consul_is_found_on_path_first_and_then_where_make_consul_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought = tmp_path / ".tools" / "consul" / "consul"
+    brought.parent.mkdir(parents=True)
+    brought.touch()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert find_consul([tmp_path]) == brought
+    on_path = tmp_path / "bin" / "consul"
+    on_path.parent.mkdir()
+    on_path.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert find_consul([tmp_path]) == on_path
 
 
 def test_a_consul_of_ones_own_is_used_and_none_is_started(state: LocalState, some_consul: Path) -> None:

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from automesh.core.errors import AutomationError
+from automesh.local import tether
 from automesh.local.logfile import LogFile
 from automesh.local.oneshot import run_once
 from automesh.local.processes import Pace, SupervisedProcess
@@ -286,6 +287,17 @@ asyncio.run(main())
     await supervisor.wait()
     for pid in pids:
         await gone(pid)
+
+
+def test_a_tether_refuses_what_it_cannot_run_and_a_parent_that_is_not_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, with signal 0, which asks for nothing."""
+    rest = ["--signal", "0", "--", "/no-such-program"]
+    assert tether.main(["--parent", str(os.getppid()), *rest]) == 126
+    assert "cannot run /no-such-program" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="the supervisor ended"):
+        tether.main(["--parent", "1" if os.getppid() != 1 else "2", *rest])
 
 
 def test_a_tethered_program_whose_parent_is_gone_does_not_even_start() -> None:

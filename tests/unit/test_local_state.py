@@ -1,5 +1,6 @@
 """The state folder: made for one user alone, and refused with the way to mend it."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -82,6 +83,26 @@ def test_a_folder_of_somebody_else_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"nearly full: \d+ MiB free, at least \d+ MiB needed. Make room"):
         LocalState(tmp_path / "state").prepare(need_bytes=1 << 62)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "is full: make room"),
+        (errno.EDQUOT, "is full: make room"),
+        (errno.EROFS, "read-only disk"),
+        (errno.EIO, "cannot use .*: Input/output error"),
+    ],
+)
+def test_whatever_the_disk_refuses_has_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    def refuse(_path: Path, _content: bytes) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(StateError, match=f"{words}.*--state-dir"):
+        LocalState(tmp_path / "state").prepare(need_bytes=1)
 
 
 def test_no_probe_file_is_left_behind(tmp_path: Path) -> None:

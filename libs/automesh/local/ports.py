@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ import psutil
 from automesh.core.errors import AutomationError, Kind
 
 HOST = "127.0.0.1"
+_COMMAND_CHARACTERS = 60
 
 
 class PortRefused(AutomationError):
@@ -43,11 +45,11 @@ def claim(port: int, what: str, option: str) -> int:
 
 
 def holder(port: int) -> tuple[int, str] | None:
-    """Process id and name of who listens on `port`; None when this user may not know."""
+    """Process id and command of who listens on `port`; None when this user may not know."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.pid and _listens(connection) == port:
-                return connection.pid, psutil.Process(connection.pid).name()
+                return connection.pid, _command(psutil.Process(connection.pid))
     return None
 
 
@@ -58,6 +60,14 @@ def listening_port(pid: int) -> int | None:
             if port := _listens(connection):
                 return port
     return None
+
+
+def _command(process: psutil.Process) -> str:
+    """Enough to know it by: "python3 -m gateway" rather than "python3"."""
+    words = process.cmdline()
+    if not words:
+        return process.name()
+    return " ".join([os.path.basename(words[0]), *words[1:]])[:_COMMAND_CHARACTERS]
 
 
 def _listens(connection: Any) -> int:
@@ -74,7 +84,7 @@ def _refused(port: int, what: str, option: str, error: OSError) -> PortRefused:
     if error.errno != errno.EADDRINUSE:
         return PortRefused(f"port {port} for {what} cannot be used: {error.strerror}; choose another with {option}")
     who = holder(port)
-    named = f"by {who[1]} (process {who[0]})" if who else "by a program of somebody else"
+    named = f"by `{who[1]}` (process {who[0]})" if who else "by a program of somebody else"
     mend = f"stop it (`kill {who[0]}`)" if who else "stop it"
     return PortRefused(
         f"port {port} for {what} is taken {named}: {mend}, or choose another with {option} (0 takes any free one)",
