@@ -119,6 +119,7 @@ class LiveView:
 
 def show_summary(console: Console, state: LocalState, record: StackRecord, *, detached: bool) -> None:
     """Where it is, how to sign in, what to do next. The first admin's password is shown only once."""
+    command = _command(state)
     lines = [
         "",
         f"[bold green]automesh is up[/]: [bold]{record.gateway_url}[/]   registry: {record.registry}",
@@ -127,10 +128,10 @@ def show_summary(console: Console, state: LocalState, record: StackRecord, *, de
         *_password_lines(state),
         "",
         "  The command line signs in by itself on this machine. Next:",
-        "    automesh task submit test_generation -i module=packaging.version --watch",
-        "    automesh status | automesh logs -f | automesh mesh services",
+        f"    {command} task submit test_generation -i module=packaging.version --watch",
+        f"    {command} status   (or: logs -f, mesh services, --help)",
         f"    curl --cacert {_near(record.web_ca)} {record.gateway_url}/api/v1/health",
-        "  Stop it: " + ("automesh down" if detached else "Ctrl-C here, or automesh down elsewhere"),
+        f"  Stop it: {command} down" if detached else f"  Stop it: Ctrl-C here, or {command} down elsewhere",
         "",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
@@ -150,6 +151,12 @@ def _password_lines(state: LocalState) -> list[str]:
         f"  sign in as     admin, password [bold]{password}[/]",
         f"                 shown this once; kept in {_near(str(state.admin_password))}",
     ]
+
+
+def _command(state: LocalState) -> str:
+    """As it must be typed here."""
+    usual = state.folder == Path(".automesh").absolute()
+    return "automesh" if usual else f"automesh --state-dir {_near(str(state.folder))}"
 
 
 def _near(path: str) -> str:
