@@ -9,7 +9,7 @@ from automesh.testing.live import LiveStack, live_stack, until
 from automesh.testing.people import Person, first_admin, newcomer
 from automesh.testing.witness import Witness
 
-LEASE_TTL_S = 12
+LEASE_TTL_S = 15  # short enough to wait for its end, long enough to start a service again within it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
