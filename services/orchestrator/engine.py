@@ -25,13 +25,13 @@ from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
 from services.orchestrator.clients.meters import PrometheusMeter
 from services.orchestrator.clients.relay import FanoutRelay
-from services.orchestrator.domain.artifacts import ArtifactShelf
 from services.orchestrator.domain.board import TaskBoard
 from services.orchestrator.domain.desk import WorkDesk
 from services.orchestrator.domain.lease import LeaseTokens, Terms
 from services.orchestrator.domain.ports import Blobs
 from services.orchestrator.domain.reports import Reports
 from services.orchestrator.domain.sessions import Sessions
+from services.orchestrator.domain.shelf import ArtifactShelf
 from services.orchestrator.domain.signals import Signals
 from services.orchestrator.domain.watching import WatchHub
 from services.orchestrator.loops.dispatcher import Dispatcher

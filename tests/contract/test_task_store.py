@@ -22,12 +22,12 @@ from services.orchestrator.domain.errors import (
     TaskStillRunning,
     UnknownTaskType,
 )
-from services.orchestrator.domain.fake_store import FakeTaskStore
 from services.orchestrator.domain.lease import Ask, Ended, Hold, Outcome, Report
 from services.orchestrator.domain.ports import MAX_LOG_LINES, LeaseBook, TaskQuery, TaskStore
 from services.orchestrator.domain.retry import MAX_CRASHES, RetryPolicy
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Failure, Status, Task
+from services.orchestrator.fakes.task_store import FakeTaskStore
 from services.orchestrator.store.leases import SqlLeaseBook
 from services.orchestrator.store.tasks import SqlTaskStore
 

@@ -18,11 +18,11 @@ from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.orchestrator.domain.document import Document
-from services.orchestrator.domain.fake_store import FakeTaskStore
 from services.orchestrator.domain.lease import Ask, Hold, Outcome, Report
 from services.orchestrator.domain.retry import RetryPolicy
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Failure, Task
+from services.orchestrator.fakes.task_store import FakeTaskStore
 from services.orchestrator.store.leases import SqlLeaseBook
 from services.orchestrator.store.tasks import SqlTaskStore
 

@@ -14,13 +14,13 @@ from services.orchestrator.clients.meters import PrometheusMeter
 from services.orchestrator.clients.relay import CHANNEL, MAX_WAITING, FanoutRelay
 from services.orchestrator.domain.agents import Agent, Capability, NewAgent, Owner
 from services.orchestrator.domain.desk import WorkDesk
-from services.orchestrator.domain.fake_store import FakeTaskStore
 from services.orchestrator.domain.lease import Ask, Hold, LeaseTokens, Reaped
 from services.orchestrator.domain.reports import Reports
 from services.orchestrator.domain.sessions import Session, Sessions
 from services.orchestrator.domain.signals import Signal, Signals, Topic
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Status, Task
+from services.orchestrator.fakes.task_store import FakeTaskStore
 from services.orchestrator.loops.dispatcher import FARTHEST_ALARM_S, MAX_ALARMS, Dispatcher
 from services.orchestrator.loops.housekeeping import CLEAN_EVERY, Housekeeping
 from services.orchestrator.loops.reaper import Reaper

@@ -6,7 +6,7 @@ import pytest
 
 from automesh.core.errors import ValidationError
 from services.orchestrator.domain.agents import Capability, NewAgent
-from services.orchestrator.domain.artifacts import check_name, media_type
+from services.orchestrator.domain.artifact import check_name, media_type
 from services.orchestrator.domain.document import MAX_BYTES, Document
 from services.orchestrator.domain.retry import RetryPolicy, jitter_between
 from services.orchestrator.domain.spec import NewTask, check_request_id, check_run_at

@@ -8,13 +8,13 @@ import pytest
 from automesh.core.errors import Unavailable
 from services.orchestrator.domain.document import Document
 from services.orchestrator.domain.errors import ReplicaStopping, TaskNotFound, TooManyWatchers
-from services.orchestrator.domain.fake_store import FakeTaskStore
 from services.orchestrator.domain.lease import Ask, Hold, Outcome, Report
 from services.orchestrator.domain.ports import Version
 from services.orchestrator.domain.signals import Signal, Topic
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Status, Task
 from services.orchestrator.domain.watching import MAX_LINES, Pace, Sight, Watch, WatchHub
+from services.orchestrator.fakes.task_store import FakeTaskStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 QUICK = Pace(poll_s=0.02, gather_s=0.001, patience_s=5)

@@ -22,7 +22,7 @@ LISTEN_S = 30.0
 
 
 class FanoutRelay:
-    """A services.orchestrator.domain.ports.Relay. `send_forever` and `receive_forever` do its work."""
+    """A services.orchestrator.domain.signals.Relay. `send_forever` and `receive_forever` do its work."""
 
     def __init__(self, fanout: Fanout, *, replica: str) -> None:
         self._fanout = fanout

@@ -10,7 +10,7 @@ from automesh.core import paging
 from automesh.core.errors import ValidationError
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from services.orchestrator.convert import values
-from services.orchestrator.domain.artifacts import Artifact
+from services.orchestrator.domain.artifact import Artifact
 
 
 def artifact(artifact: Artifact) -> pb.Artifact:

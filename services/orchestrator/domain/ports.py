@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.orchestrator.domain.agents import Agent, NewAgent, Owner
-from services.orchestrator.domain.artifacts import Artifact
+from services.orchestrator.domain.artifact import Artifact
 from services.orchestrator.domain.lease import Ask, Fate, Hold, Outcome, Reaped, Report, Settled
-from services.orchestrator.domain.signals import Signal
 from services.orchestrator.domain.task import Draft, LogLine, Status, Task
 
 MAX_LOG_LINES = 10_000
@@ -202,14 +201,6 @@ class Blobs(Protocol):
 
     async def delete(self, name: str) -> None:
         """Deletes a file; one that is not there is fine."""
-        ...
-
-
-class Relay(Protocol):
-    """Carries signals to the other replicas, best effort."""
-
-    def send(self, signal: Signal) -> None:
-        """Never waits, never raises."""
         ...
 
 

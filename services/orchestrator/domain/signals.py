@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from services.orchestrator.domain.ports import Relay
+from typing import Protocol
 
 
 class Topic(StrEnum):
@@ -36,6 +33,14 @@ class Signal:
 
 
 Listener = Callable[[Signal], None]
+
+
+class Relay(Protocol):
+    """Carries signals to the other replicas, best effort."""
+
+    def send(self, signal: Signal) -> None:
+        """Never waits, never raises."""
+        ...
 
 
 class Signals:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from services.orchestrator.domain.artifacts import ArtifactShelf
 from services.orchestrator.domain.ports import AgentStore, Meter, TaskStore
+from services.orchestrator.domain.shelf import ArtifactShelf
 
 REMEMBER_REQUESTS = timedelta(hours=24)
 REMEMBER_AGENTS = timedelta(days=30)

@@ -13,7 +13,7 @@ from automesh.mesh.caller import current_caller
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
 from services.orchestrator.convert import artifacts as convert
-from services.orchestrator.domain.artifacts import ArtifactShelf
+from services.orchestrator.domain.shelf import ArtifactShelf
 from services.orchestrator.service.caller import tenant_of
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from automesh.storage.postgres import ENGINE, Database, Record
-from services.orchestrator.domain.artifacts import Artifact
+from services.orchestrator.domain.artifact import Artifact
 from services.orchestrator.domain.errors import ArtifactNotFound, LeaseLost, task_not_found
 from services.orchestrator.domain.lease import Hold
 

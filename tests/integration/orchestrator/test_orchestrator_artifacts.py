@@ -12,7 +12,7 @@ from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
 from automesh.orchestrator.v1 import task_service_pb2
 from automesh.orchestrator.v1 import work_service_pb2 as work
 from automesh.testing.wire import OrchestratorOnWire, WireAgent, task_request
-from services.orchestrator.domain.artifacts import READ_CHUNK
+from services.orchestrator.domain.shelf import READ_CHUNK
 from services.orchestrator.engine import Engine
 
 pytestmark = pytest.mark.postgres

@@ -1,63 +1,20 @@
-"""Files that tasks leave behind: names, bounds and the way in and out."""
+"""The way in and out of the files that tasks leave behind, and their bounds."""
 
 from __future__ import annotations
 
 import hashlib
-import mimetypes
-import re
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 from automesh.core.errors import PermissionDenied, ValidationError
+from services.orchestrator.domain.artifact import Artifact, check_name, media_type
 from services.orchestrator.domain.errors import ArtifactTooLarge, LeaseLost
 from services.orchestrator.domain.lease import Hold, LeaseTokens
+from services.orchestrator.domain.ports import ArtifactStore, Blobs
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from services.orchestrator.domain.ports import ArtifactStore, Blobs
-
-MAX_NAME = 512
 MAX_CHUNK = 1024 * 1024
 READ_CHUNK = 256 * 1024
 RESERVED_FOR = timedelta(days=1)
-_MEDIA_TYPE = re.compile(r"[a-zA-Z0-9!#$&^_.+-]{1,64}/[a-zA-Z0-9!#$&^_.+-]{1,64}(;[ -~]{0,128})?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """A file of a task: where its bytes are (`blob`), how many, and their SHA-256."""
-
-    task_id: str
-    name: str
-    content_type: str
-    size: int
-    sha256: str
-    blob: str
-    created_at: datetime | None = None
-
-
-def check_name(name: str) -> None:
-    """Raises ValidationError unless `name` is a plain relative path."""
-    if not name or len(name) > MAX_NAME:
-        raise ValidationError(f"an artifact's name has 1 to {MAX_NAME} characters, not {len(name)}", field="name")
-    if "\\" in name or not name.isprintable():
-        raise ValidationError("an artifact's name has no backslash and no control character", field="name")
-    if any(part in {"", ".", ".."} for part in name.split("/")):
-        raise ValidationError(
-            f"{name!r} is not a relative path: no leading, trailing or double '/', no '.' and no '..' folders",
-            field="name",
-        )
-
-
-def media_type(given: str, name: str) -> str:
-    """`given`, else what the name suggests."""
-    guessed = given or mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
-    if not _MEDIA_TYPE.fullmatch(guessed):
-        raise ValidationError(f"content_type {guessed[:80]!r} is not a media type", field="content_type")
-    return guessed
 
 
 class ArtifactShelf:
