@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import traceback
+from typing import NoReturn
 
 import pydantic
 
@@ -20,7 +24,25 @@ def main() -> None:
             name = "".join(f"AUTOMESH_{part}: ".upper() for part in each["loc"][:1])
             sys.stderr.write(f"gateway: {name}{each['msg'].removeprefix('Value error, ')}\n")
         sys.exit(EXIT_REFUSED)
-    run(settings, build)
+    try:
+        run(settings, build)
+    except SystemExit as stop:
+        leave(stop.code if isinstance(stop.code, int) else 1)
+    except BaseException:
+        traceback.print_exc()
+        leave(1)
+    leave(0)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process without tearing down the interpreter, while all else that runs at exit still does.
+
+    A thread of granian may be closing a connection still; if it touches Python during the tearing down, it aborts.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
