@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from automesh.core.errors import InternalError
+from automesh.core.ids import new_id
 from gateway.api_keys import ApiKeys
 from gateway.endpoint import JSON, Endpoint
 from gateway.exchange import ClientGone, HeaderList, Request, Response
@@ -93,9 +94,9 @@ def bind(endpoint: Endpoint, request: Request, captures: Mapping[str, str], body
     """The request message, with what headers may add: Idempotency-Key and Last-Event-ID. Raises BadValue."""
     binder = endpoint.binder
     message: Any = binder.bind(captures, request.query, body, request.headers.get("content-type"))
-    key = request.headers.get("idempotency-key")
-    if key and binder.request_id and not message.request_id:
-        message.request_id = key
+    if binder.request_id and not message.request_id:
+        # The mesh repeats a call whose backend died, and that must not do twice what was asked for once.
+        message.request_id = request.headers.get("idempotency-key") or new_id("once")
     last_event = request.headers.get("last-event-id")
     if last_event and binder.cursor and not message.cursor:
         message.cursor = last_event

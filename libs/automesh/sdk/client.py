@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from automesh.core.backoff import Backoff
 from automesh.core.errors import Unavailable, ValidationError
+from automesh.core.ids import new_id
 from automesh.mesh.errors import translating_errors
 from automesh.orchestrator.v1 import artifact_service_pb2 as artifact_pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as artifact_rpc
@@ -45,7 +46,10 @@ class Client:
         max_retries: int | None = None,
         request_id: str = "",
     ) -> task_pb2.Task:
-        """Stores a task. With a `request_id` the call is safe to repeat. `attempt_timeout` bounds each attempt."""
+        """Stores a task. With a `request_id` of your own the call is safe to repeat; without one only the mesh may.
+
+        `attempt_timeout` bounds each attempt.
+        """
         task = task_pb2.Task(type=type, description=description, priority=priority, input=_struct(input or {}))
         if attempt_timeout is not None:
             task.timeout.FromTimedelta(attempt_timeout)
@@ -53,7 +57,7 @@ class Client:
             task.run_at.FromDatetime(run_at)
         if max_retries is not None:
             task.retry_policy.max_retries = max_retries
-        request = pb.CreateTaskRequest(task=task, request_id=request_id)
+        request = pb.CreateTaskRequest(task=task, request_id=request_id or new_id("once"))
         with translating_errors():
             return (await self._tasks.CreateTask(request, metadata=await self._connection.metadata())).task
 
