@@ -101,7 +101,7 @@ async def test_a_trusted_proxy_names_the_client(start_front: Any) -> None:
 )
 async def test_the_deadline_is_the_clients_within_the_cap(front: Any, headers: dict[str, str], most: float) -> None:
     response = await front.get("/v1/metadata", headers=headers)
-    assert most - 1 < response.json()["timeoutS"] <= most * 1.02 + 0.1  # gRPC rounds up what it sends, coarsely for long times
+    assert most - 1 < response.json()["timeoutS"] <= most * 1.02 + 0.1  # gRPC rounds up what it sends
 
 
 async def test_a_deadline_that_passes_is_a_504(front: Any) -> None:
