@@ -1,6 +1,7 @@
 """The audit spool: on disk before the answer, shipped later, never lost, never without bound."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,3 +100,29 @@ async def test_an_entry_that_comes_after_the_end_is_kept_for_the_next_process(tm
     ended.record(event(5))
     await log(tmp_path, "next")._adopt(sink)
     assert [each.resource for each in sink.events] == ["5"]
+
+
+async def test_a_spool_that_never_gets_empty_drops_what_was_sent_and_keeps_its_room(tmp_path: Path) -> None:
+    audit = log(tmp_path, max_bytes=4000)
+    numbers = iter(range(1, 200))
+    arrived: list[str] = []
+
+    async def busy(events: Sequence[AuditEvent]) -> None:
+        arrived.extend(each.resource for each in events)
+        if (number := next(numbers, None)) is not None:
+            audit.record(event(number))  # somebody calls while the batch is on its way
+
+    audit.record(event(0))
+    while await audit.ship(busy):
+        audit.require_room()
+    assert arrived == [str(number) for number in range(200)]
+    assert os.listdir(tmp_path) == ["sample-one.jsonl"]
+
+
+async def test_a_text_of_any_length_does_not_stop_the_entries_behind_it(tmp_path: Path) -> None:
+    audit, sink = log(tmp_path), Sink()
+    audit.record(AuditEvent(method="x.Y/Z", outcome="OK", resource="\x01" * 1_000_000))
+    audit.record(event(2))
+    while await audit.ship(sink):
+        pass
+    assert [each.resource for each in sink.events] == ["\x01" * 512, "2"]

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +27,8 @@ BATCH = 500
 MAX_SPOOL_BYTES = 64 * 1024 * 1024
 SHIP_EVERY_S = 0.25
 RETRY_S = 2.0
+MAX_TEXT = 512
+"""Characters of one field, as auth keeps them. Callers choose some of them, and a line must fit into one read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class AuditEvent:
     event_id: str = field(default_factory=lambda: new_id("evt"))
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
+
+_FIELDS = tuple(each.name for each in fields(AuditEvent))
 
 AuditSink = Callable[[Sequence[AuditEvent]], Awaitable[None]]
 """Stores events durably; may be given the same event twice."""
@@ -77,7 +81,7 @@ class AuditLog:
 
     def record(self, event: AuditEvent) -> None:
         """Writes the entry to the spool."""
-        line = orjson.dumps(asdict(event)) + b"\n"
+        line = orjson.dumps({name: getattr(event, name)[:MAX_TEXT] for name in _FIELDS}) + b"\n"
         if self._closed:  # a call that ends with the process: its entry is for the next one
             with self._path.open("ab") as spool:
                 spool.write(line)
@@ -102,13 +106,13 @@ class AuditLog:
     async def ship(self, sink: AuditSink) -> bool:
         """Sends one batch; False when there was nothing to send."""
         events, end = _read(self._file, self._shipped)
-        if not events:
+        if end == self._shipped:
             return False
-        await sink(events)
+        if events:
+            await sink(events)
         self._shipped = end
-        if self._shipped == self._size:  # nothing came in between: start over with an empty file
-            os.ftruncate(self._file, 0)
-            self._size = self._shipped = 0
+        if self._shipped == self._size or self._shipped > self._max_bytes // 2:
+            self._start_over()
         return True
 
     async def close(self, sink: AuditSink, *, timeout_s: float = 2.0) -> None:
@@ -121,6 +125,28 @@ class AuditLog:
             self._path.unlink(missing_ok=True)
         self._closed = True
         os.close(self._file)
+
+    def _start_over(self) -> None:
+        """Drops what is sent. Where entries never stop coming in, waiting for an empty file would fill the disk."""
+        rest = os.pread(self._file, self._size - self._shipped, self._shipped)
+        if rest:
+            self._replace(rest)
+        else:
+            os.ftruncate(self._file, 0)
+        self._size, self._shipped = len(rest), 0
+
+    def _replace(self, rest: bytes) -> None:
+        # A copy, as of another process, until it is done: a kill in between loses nothing, at worst sends twice.
+        path = self._path.with_stem(f"{self._path.stem}-rest")
+        copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(copy, rest)
+            os.ftruncate(self._file, 0)
+            os.write(self._file, rest)
+            path.unlink()
+        finally:
+            os.close(copy)
 
     async def _adopt(self, sink: AuditSink) -> None:
         for path in self._others():
@@ -136,13 +162,13 @@ async def _ship_orphan(path: Path, sink: AuditSink) -> None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        offset = 0
-        while True:
-            events, offset = _read(file, offset)
-            if not events:
-                break
-            await sink(events)
-        os.unlink(path)
+        begin, (events, end) = 0, _read(file, 0)
+        while end > begin:
+            if events:
+                await sink(events)
+            begin, (events, end) = end, _read(file, end)
+        with contextlib.suppress(FileNotFoundError):  # its process ended, and tidied up, after we opened it
+            os.unlink(path)
     except BlockingIOError:
         return  # its process lives and ships by itself
     finally:
