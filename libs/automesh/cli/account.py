@@ -10,7 +10,7 @@ import typer
 from automesh.cli.api import ADMIN, Api
 from automesh.cli.context import AsJson, api_of, settings_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import age, coloured, console, print_json, table
+from automesh.cli.output import age, coloured, console, literal, print_json, table
 from automesh.cli.target import find_target
 from automesh.mesh.certificates import key_to_pem, new_csr, new_key
 from automesh.mesh.identity import Identity, IdentityFiles
@@ -33,7 +33,7 @@ def login(
         password = typer.prompt("Password", hide_input=True)
     api.login(username, password)
     who = api.get("/auth/whoami")
-    console.print(f"Signed in to {api.target.url} as {who['name']} of tenant {who['tenantId']}.")
+    console.print(literal(f"Signed in to {api.target.url} as {who['name']} of tenant {who['tenantId']}."))
 
 
 def logout(context: typer.Context) -> None:
@@ -88,7 +88,8 @@ def issue_certificate(
 ) -> None:
     """Get a client certificate: it opens TLS and has no rights of its own, your token decides what you may do."""
     files = issue_client(api_of(context), client, out)
-    console.print(f"{files.load().spiffe_id} until {files.load().validity[1]:%Y-%m-%d %H:%M} UTC, in {files.folder}")
+    told = f"{files.load().spiffe_id} until {files.load().validity[1]:%Y-%m-%d %H:%M} UTC, in {files.folder}"
+    console.print(literal(told), soft_wrap=True)
 
 
 def issue_client(api: Api, name: str, folder: Path | None = None) -> IdentityFiles:
@@ -149,7 +150,7 @@ def create_user(
         password = typer.prompt("Password for the new user", hide_input=True, confirmation_prompt=True)
     user = {"username": username, "roles": role or ["developer"], "tenantId": tenant}
     made = api_of(context).post("/users", {"user": user, "password": password})
-    console.print(f"{made['userId']} {made['username']} in tenant {made['tenantId']}")
+    console.print(literal(f"{made['userId']} {made['username']} in tenant {made['tenantId']}"))
 
 
 @users.command("list")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -60,7 +61,7 @@ class Api:
         cursor, cuts = "", 0
         while True:
             try:
-                for message in self.stream(f"/tasks/{task_id}:watch", cursor=cursor):
+                for message in self.stream(f"/tasks/{quote(task_id, safe='')}:watch", cursor=cursor):
                     cursor, cuts = message.get("cursor", ""), 0
                     yield message
             except CliError as error:

@@ -18,12 +18,13 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from automesh.cli.account import issue_client
 from automesh.cli.api import Api, Json
 from automesh.cli.context import settings_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import coloured, console, short, table
+from automesh.cli.output import coloured, console, literal, short, table
 from automesh.cli.target import CliSettings, find_target
 from automesh.cli.tasks import FINISHED, download_artifacts
 
@@ -161,7 +162,9 @@ def _plain(watched: list[Watched], deadline: float) -> None:
             state = each.status, str(each.task.get("progress", {}).get("message", ""))
             if shown.get(each.module) != state:
                 shown[each.module] = state
-                console.print(f"{each.module:24} {state[0]:10} {_fraction(each):4.0%} {state[1]}", highlight=False)
+                console.print(
+                    f"{each.module:24} {state[0]:10} {_fraction(each):4.0%} {state[1]}", highlight=False, markup=False
+                )
         if over:
             return
         time.sleep(0.2)
@@ -169,16 +172,19 @@ def _plain(watched: list[Watched], deadline: float) -> None:
 
 def _screen(watched: list[Watched]) -> RenderableType:
     rows = Table(box=None, header_style="bold", pad_edge=False, expand=True)
-    for name, ratio in (("MODULE", 3), ("STATUS", 2), ("PROGRESS", 4), ("", 1), ("TIME", 1), ("DOING", 6)):
-        rows.add_column(name, ratio=ratio, no_wrap=True)
+    module = max((len(each.module) for each in watched), default=0)
+    for name, width in (("MODULE", module), ("STATUS", 9), ("PROGRESS", 0), ("", 4), ("TIME", 5), ("DOING", 0)):
+        ratio = 0 if width else 1 + (name == "DOING")  # only the bar and the words give way on a narrow terminal
+        rows.add_column(name, min_width=width or None, ratio=ratio or None, no_wrap=True)
     for each in watched:
         fraction = _fraction(each)
         seconds = (each.ended or time.monotonic()) - each.started
         doing = each.error or str(each.task.get("progress", {}).get("message", "waits for an agent"))
         bar = ProgressBar(total=1, completed=fraction)
-        rows.add_row(each.module, coloured(each.status), bar, f"{fraction:4.0%}", f"{seconds:4.0f} s", doing)
+        rows.add_row(each.module, coloured(each.status), bar, f"{fraction:4.0%}", f"{seconds:3.0f} s", literal(doing))
     lines = [f"{each.module.rpartition('.')[2]}: {line}" for each in watched for line in each.lines[-2:]]
-    log = "\n".join(lines[-LOG_LINES:]) or "…"
+    log = Text("\n").join(map(literal, lines[-LOG_LINES:])) or Text("…")
+    log.no_wrap, log.overflow = True, "ellipsis"
     return Group(rows, Panel(log, title="what the agents say", border_style="dim", height=LOG_LINES + 2))
 
 
@@ -198,7 +204,7 @@ def _collect(api: Api, watched: list[Watched]) -> Path:
 
 def _report(watched: list[Watched], folder: Path) -> None:
     console.rule("[bold]3 what came of it")
-    rows = []
+    rows: list[list[str | Text]] = []
     for each in watched:
         result = each.task.get("result") or {}
         if each.status != "COMPLETED":
@@ -217,7 +223,7 @@ def _report(watched: list[Watched], folder: Path) -> None:
             ]
         )
     console.print(table(["MODULE", "STATUS", "TESTS PASSED", "LINES", "BRANCHES", ""], rows))
-    console.print(f"\nThe generated tests: [bold]{folder}[/bold]", highlight=False, soft_wrap=True)
+    console.print(Text.assemble("\nThe generated tests: ", literal(folder, "bold")), soft_wrap=True)
 
 
 def _percent(value: object) -> str:

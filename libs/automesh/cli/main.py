@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from automesh.cli import account, demo, mesh, stack, tasks
 from automesh.cli.context import common_flags
-from automesh.cli.output import errors
+from automesh.cli.output import errors, literal
 from automesh.core.errors import AutomationError
 
 cli = typer.Typer(
@@ -42,9 +42,9 @@ def app() -> None:
     try:
         cli()
     except AutomationError as error:
-        errors.print(f"[red]error:[/red] {escape(error.message)}", highlight=False)
+        errors.print(Text.assemble(("error: ", "red"), literal(error.message)), soft_wrap=True)
         if next_step := getattr(error, "next_step", ""):
-            errors.print(f"       {escape(next_step)}", style="dim", highlight=False)
+            errors.print(literal(f"       {next_step}", "dim"), soft_wrap=True)
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

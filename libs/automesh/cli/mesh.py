@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from rich.text import Text
 
 from automesh.cli.context import AsJson, api_of, settings_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import coloured, console, print_json, table
+from automesh.cli.output import coloured, console, literal, print_json, table
 from automesh.core.clock import utc_now
 from automesh.core.errors import AutomationError
 from automesh.local.state import LocalState
@@ -106,8 +107,9 @@ def check(
         print_json(findings)
     else:
         for each in findings:
-            mark = "[red]✗[/red]" if each["problem"] else "[green]✓[/green]"
-            console.print(f"{mark} {each['what']}: {each['problem'] or each['fact']}", highlight=False)
+            mark = ("✗", "red") if each["problem"] else ("✓", "green")
+            told = literal(f" {each['what']}: {each['problem'] or each['fact']}")
+            console.print(Text.assemble(mark, told), soft_wrap=True)
     if any(each["problem"] for each in findings):
         raise typer.Exit(1)
 
@@ -173,5 +175,5 @@ def _handshake(held: Identity, files: IdentityFiles, host: str, port: int) -> li
         return [str(value) for kind, value in presented.get("subjectAltName", ()) if kind == "URI"]
 
 
-def _health(endpoint: dict[str, object]) -> str:
+def _health(endpoint: dict[str, object]) -> Text:
     return coloured("SERVING" if endpoint.get("healthy") else "NOT_SERVING")

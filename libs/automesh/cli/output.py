@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 PIPED_WIDTH = 140
 """Without a terminal nothing should be cut: ids are copied from what is printed."""
 
 console = Console() if Console().is_terminal else Console(width=PIPED_WIDTH)
 errors = Console(stderr=True)
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What steers a terminal (escape sequences, writing direction); tabs and ends of lines may stay."""
 
 STATUS_STYLE = {
     "SCHEDULED": "cyan",
@@ -40,11 +45,15 @@ def short(status: str) -> str:
     return status or "?"
 
 
-def coloured(status: str) -> str:
-    """A status in its colour, as rich markup."""
+def literal(text: object, style: str = "") -> Text:
+    """Somebody else's words: never read as markup, and unable to steer the terminal."""
+    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)), style)
+
+
+def coloured(status: str) -> Text:
+    """A status in its colour."""
     name = short(status)
-    style = STATUS_STYLE.get(name, "white")
-    return f"[{style}]{name}[/{style}]"
+    return literal(name, STATUS_STYLE.get(name, "white"))
 
 
 def age(time: str) -> str:
@@ -58,11 +67,11 @@ def age(time: str) -> str:
     return f"{max(int(seconds), 0)} s"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Table:
-    """A table in the house's style."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
+    """A table in the house's style. Cells are shown as they are, whatever brackets are in them."""
     made = Table(title=title or None, box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
         made.add_column(column, no_wrap=number == 0, overflow="fold")  # the first column names the thing: never cut
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
     return made

@@ -10,7 +10,7 @@ import typer
 
 from automesh.cli.context import AsJson, settings_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import console, print_json
+from automesh.cli.output import console, literal, print_json
 from automesh.cli.stack_logs import show_logs
 from automesh.cli.stack_status import as_document, overall_health, status_table
 from automesh.cli.stack_views import StackView, show_summary, view_for
@@ -89,7 +89,7 @@ def down(context: typer.Context, state_dir: StateDir = None) -> None:
     if stop_running(state):
         console.print("The stack is down.")
     else:
-        console.print(f"No stack runs in {state.folder}.", highlight=False)
+        console.print(literal(f"No stack runs in {state.folder}."), soft_wrap=True)
 
 
 def status(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = False) -> None:
@@ -100,7 +100,7 @@ def status(context: typer.Context, state_dir: StateDir = None, as_json: AsJson =
         if as_json:
             print_json({"running": False, "state_dir": str(state.folder)})
         else:
-            console.print(f"No stack runs in {state.folder}. Start one: automesh up", highlight=False)
+            console.print(literal(f"No stack runs in {state.folder}. Start one: automesh up"), soft_wrap=True)
         raise typer.Exit(EXIT_NOT_RUNNING)
     health = asyncio.run(overall_health(record))
     if as_json:
@@ -140,7 +140,7 @@ def _say_it_runs(state: LocalState) -> None:
     pid = StackLock(state.lock_file).held_by()
     where = f", {record.gateway_url}" if record is not None and record.gateway_url else ""
     condition = "already runs" if record is not None and record.ready else "is starting already"
-    console.print(f"The stack in {state.folder} {condition} (process {pid}{where}).", highlight=False, soft_wrap=True)
+    console.print(literal(f"The stack in {state.folder} {condition} (process {pid}{where})."), soft_wrap=True)
     console.print("See it: automesh status   Stop it: automesh down", highlight=False)
 
 

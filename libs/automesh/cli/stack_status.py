@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from automesh.cli.output import short, table
+from automesh.cli.output import literal, short, table
 from automesh.local.probes import gateway_answers
 from automesh.local.record import ProcessRecord, StackRecord
 from automesh.local.state import LocalState
@@ -71,13 +71,13 @@ def _usages(record: StackRecord) -> Mapping[str, Usage]:
     return {**{name: usage_of(process) for name, process in record.processes.items()}, SUPERVISOR: own}
 
 
-def _row(name: str, process: ProcessRecord, usage: Usage | None) -> tuple[str, ...]:
+def _row(name: str, process: ProcessRecord, usage: Usage | None) -> tuple[str | Text, ...]:
     told = process.state + (f": {process.detail}" if process.detail and process.state != "up" else "")
     return (
         name,
         str(process.pid or "-"),
         str(process.port or process.address or "-"),
-        f"[{_STYLE.get(process.state, 'yellow')}]{escape(told.splitlines()[0][:100] if told else '')}[/]",
+        literal(told.splitlines()[0][:100] if told else "", _STYLE.get(process.state, "yellow")),
         f"{usage.memory_bytes // _MIB} MiB" if usage and usage.alive else "-",
         str(process.restarts),
         _duration(time.time() - process.started) if process.pid and process.started else "-",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import age, coloured, console, print_json, short, table
+from automesh.cli.output import age, coloured, console, literal, print_json, short, table
 
 app = typer.Typer(help="Submit tasks and see what becomes of them.", no_args_is_help=True)
 FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -54,14 +56,14 @@ def submit(
     elif as_json:
         print_json(created)
     else:
-        console.print(f"{created['taskId']} is {coloured(created['status'])}")
+        _say_status(created["taskId"], created["status"])
         console.print(f"Watch it: [bold]automesh task watch {created['taskId']}[/bold]", highlight=False)
 
 
 @app.command()
 def get(context: typer.Context, task_id: str, as_json: AsJson = False) -> None:
     """Show one task."""
-    task = api_of(context).get(f"/tasks/{task_id}")
+    task = api_of(context).get(_path(task_id))
     if as_json:
         print_json(task)
     else:
@@ -104,11 +106,11 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Stop a task."""
-    task = api_of(context).post(f"/tasks/{task_id}:cancel", {"reason": reason})
+    task = api_of(context).post(f"{_path(task_id)}:cancel", {"reason": reason})
     if as_json:
         print_json(task)
     else:
-        console.print(f"{task_id} is {coloured(task['status'])}")
+        _say_status(task_id, task["status"])
 
 
 @app.command()
@@ -120,7 +122,7 @@ def artifacts(
 ) -> None:
     """List the files a task left, or save them."""
     api = api_of(context)
-    found = api.get(f"/tasks/{task_id}/artifacts", pageSize=1000).get("artifacts", [])
+    found = api.get(f"{_path(task_id)}/artifacts", pageSize=1000).get("artifacts", [])
     if as_json:
         print_json(found)
     else:
@@ -128,26 +130,30 @@ def artifacts(
         console.print(table(["FILE", "BYTES", "TYPE"], rows))
     if download is not None:
         for path in download_artifacts(api, task_id, download):
-            console.print(f"saved {path}")
+            console.print(literal(f"saved {path}"), soft_wrap=True)
 
 
 def download_artifacts(api: Api, task_id: str, folder: Path) -> list[Path]:
     """Saves all files of a task below `folder`; names that would leave it are refused."""
     saved = []
-    for artifact in api.get(f"/tasks/{task_id}/artifacts", pageSize=1000).get("artifacts", []):
+    for artifact in api.get(f"{_path(task_id)}/artifacts", pageSize=1000).get("artifacts", []):
         path = (folder / artifact["name"]).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise CliError(f"the artifact name {artifact['name']!r} leads out of {folder}")
-        api.download(f"/tasks/{task_id}/artifacts/{artifact['name']}", path)
+        api.download(f"{_path(task_id)}/artifacts/{quote(artifact['name'])}", path)
         saved.append(path)
     return saved
+
+
+def _path(task_id: str) -> str:
+    return f"/tasks/{quote(task_id, safe='')}"
 
 
 def _input(fields: list[str], file: Path | None) -> Json:
     given: Json = {}
     if file is not None:
         try:
-            given = json.loads(file.read_text(encoding="utf-8"))
+            given = _json(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise CliError(f"{file} is not JSON: {error}") from error
         if not isinstance(given, dict):
@@ -162,12 +168,23 @@ def _input(fields: list[str], file: Path | None) -> Json:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _json(text)
     except ValueError:
         return text
 
 
-def _row(task: Json) -> list[str]:
+def _json(text: str) -> Any:
+    """Raises ValueError also for what Python reads beyond JSON: NaN, and numbers that are none in 64 bits."""
+    value = json.loads(text)
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def _say_status(task_id: str, status: str) -> None:
+    console.print(Text.assemble(literal(task_id), " is ", coloured(status)))
+
+
+def _row(task: Json) -> list[str | Text]:
     fraction = float(task.get("progress", {}).get("fraction", 0) or 0)
     progress = f"{fraction:4.0%}" if short(task["status"]) == "RUNNING" else ""
     return [
@@ -181,13 +198,14 @@ def _row(task: Json) -> list[str]:
 
 
 def _show(task: Json) -> None:
-    rows = [["task", task["taskId"]], ["type", task["type"]], ["status", coloured(task["status"])]]
+    rows: list[list[str | Text]] = [["task", task["taskId"]], ["type", task["type"]]]
+    rows.append(["status", coloured(task["status"])])
     rows += [[label, str(task[key])] for label, key in _DETAILS if task.get(key) not in (None, "", 0)]
     console.print(table(["", ""], rows))
     if task.get("failure") and short(task["status"]) != "COMPLETED":
-        console.print(
-            f"[red]{task['failure'].get('reason', '')}[/red] {task['failure'].get('message', '')}", highlight=False
-        )
+        failure = task["failure"]
+        reason = literal(failure.get("reason", ""), "red")
+        console.print(Text.assemble(reason, " ", literal(failure.get("message", ""))))
     for key in ("input", "result"):
         if task.get(key):
             console.print(f"[bold]{key}[/bold]")
@@ -213,10 +231,10 @@ def _show_until_finished(api: Api, task_id: str, *, as_json: bool) -> None:
         for message in api.watch(task_id):
             task = message["task"]
             state = task.get("progress", {})
-            text = f"{coloured(task['status'])} {state.get('message', '')}"
-            progress.update(bar, completed=float(state.get("fraction", 0) or 0), description=text)
+            text = Text.assemble(coloured(task["status"]), " ", literal(state.get("message", "")))
+            progress.update(bar, completed=float(state.get("fraction", 0) or 0), description=text.markup)
             for line in message.get("logLines", ()):
-                progress.console.print(line["text"], style="dim", markup=False, highlight=False)
+                progress.console.print(literal(line["text"], "dim"))
     if as_json:
         print_json(task)
     else:

@@ -181,7 +181,7 @@ class _Generation:
         for complaint in [each for trial in trials for each in trial.complaints][:MAX_COMPLAINTS]:
             await self._log(complaint)
         selection = select(draft.candidates, [trial.passed for trial in trials], trials[0].lines)
-        await self._log(f"{len(selection.kept)} kept, dropped {selection.dropped}")
+        await self._log(f"{len(selection.kept)} kept; dropped {selection.dropped}")
         return selection
 
     async def _side_by_side(self, files: Mapping[str, str], manners: Sequence[Manner]) -> list[Trial]:

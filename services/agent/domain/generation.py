@@ -132,6 +132,9 @@ class Dropped:
     flaky: int = 0  # passed in some runs only
     duplicate: int = 0  # the same as another, or adding neither an assertion nor coverage
 
+    def __str__(self) -> str:
+        return f"{self.failed} that failed, {self.flaky} that flickered, {self.duplicate} that added nothing"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageFigures:
