@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from automesh.core.backoff import Backoff
 from automesh.mesh.consul_client import CONSUL_FAULTS, ConsulConnection
 from automesh.mesh.registry import HEALTH_POLL_S, HealthCheck, Instance
 
@@ -44,17 +45,16 @@ class ConsulRegistry:
             await _goodbye(consul, instance.instance_id)
 
     async def _keep(self, consul: ConsulConnection, instance: Instance, healthy: HealthCheck) -> None:
-        backoff = FIRST_BACKOFF_S
+        backoff = Backoff(first_s=FIRST_BACKOFF_S, most_s=MAX_BACKOFF_S)
         while True:
             try:
                 await self._register(consul, instance, await healthy())
-                backoff = FIRST_BACKOFF_S
+                backoff.reset()
                 await self._feed(consul, instance, healthy)
                 log.warning("consul lost the registration, registering again", instance_id=instance.instance_id)
             except CONSUL_FAULTS as error:
-                log.warning("consul did not take the registration, trying again", error=repr(error), in_s=backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, MAX_BACKOFF_S)
+                log.warning("consul did not take the registration, trying again", error=repr(error))
+            await asyncio.sleep(backoff.next_s())
 
     async def _register(self, consul: ConsulConnection, instance: Instance, healthy: bool) -> None:
         await consul.agent.service.register(

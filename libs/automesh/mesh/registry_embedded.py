@@ -11,6 +11,7 @@ import structlog
 
 from automesh.control.v1 import registry_service_pb2 as pb
 from automesh.control.v1 import registry_service_pb2_grpc as rpc
+from automesh.core.backoff import Backoff
 from automesh.core.errors import PermissionDenied, ValidationError
 from automesh.mesh.identity import BadIdentity, IdentityFiles
 from automesh.mesh.registry import HEALTH_POLL_S, HealthCheck, Instance
@@ -51,16 +52,15 @@ class EmbeddedRegistry:
                 await asyncio.wait_for(keeping, GOODBYE_TIMEOUT_S)
 
     async def _keep(self, instance: Instance, healthy: HealthCheck, stop: asyncio.Event) -> None:
-        backoff = FIRST_BACKOFF_S
+        backoff = Backoff(first_s=FIRST_BACKOFF_S, most_s=MAX_BACKOFF_S)
         while not stop.is_set():
             try:
                 if await self._attach(instance, healthy, stop):
-                    backoff = FIRST_BACKOFF_S
+                    backoff.reset()
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, BadIdentity, TimeoutError) as error:
                 _raise_if_final(error)
-                log.warning("registry is away, trying again", address=self._address, error=_words(error), in_s=backoff)
-                backoff = min(2 * backoff, MAX_BACKOFF_S)
-            await _wait(stop, backoff)
+                log.warning("registry is away, trying again", address=self._address, error=_words(error))
+            await _wait(stop, backoff.next_s())
 
     async def _attach(self, instance: Instance, healthy: HealthCheck, stop: asyncio.Event) -> bool:
         """Holds one stream for as long as it lives. Returns whether control ever answered on it."""

@@ -25,6 +25,7 @@ import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
+from automesh.core.backoff import Backoff
 from automesh.core.errors import Unavailable
 from automesh.storage import faults
 
@@ -249,17 +250,18 @@ def _server_settings(schema: str, statement_limit_s: float) -> dict[str, str]:
 
 
 async def _connect(dsn: str, settings: dict[str, str], *, min_size: int, max_size: int, wait_s: float) -> Pool:
-    deadline, pause_s = time.monotonic() + wait_s, _FIRST_PAUSE_S
+    deadline = time.monotonic() + wait_s
+    backoff = Backoff(first_s=_FIRST_PAUSE_S, most_s=_LONGEST_PAUSE_S)
     while True:
         try:
             with faults.while_connecting():
                 return await _make_pool(dsn, settings, min_size, max_size)
         except Unavailable as error:
+            pause_s = backoff.next_s()
             if time.monotonic() + pause_s > deadline:
                 raise faults.unavailable(f"{error.message} (waited {wait_s:g} s)") from error
             log.info("waiting for the database", why=error.message, pause_s=pause_s)
         await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 async def _make_pool(dsn: str, settings: dict[str, str], min_size: int, max_size: int) -> Pool:

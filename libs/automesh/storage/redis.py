@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from automesh.core.backoff import Backoff
 from automesh.storage.fanout import DEFAULT_LIMIT, Subscription, Switchboard
 
 if TYPE_CHECKING:
@@ -118,17 +118,18 @@ class RedisFanout:
                 await asyncio.wait_for(confirmed.wait(), _TIMEOUT_S)
 
     async def _run(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        backoff = Backoff(first_s=_FIRST_PAUSE_S, most_s=_LONGEST_PAUSE_S)
         while True:
             try:
                 await self._serve()
             except _GONE as error:
-                pause_s = _FIRST_PAUSE_S if self.healthy else min(pause_s * 2, _LONGEST_PAUSE_S)
+                if self.healthy:
+                    backoff.reset()
                 self._went_away(error)
             except Exception as error:  # whatever it is, live updates must come back
                 log.exception("the reader of Redis failed")
                 self._went_away(error)
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 jitter is no secret
+            await asyncio.sleep(backoff.next_s())
 
     async def _serve(self) -> None:
         async with self._client.pubsub() as pubsub:

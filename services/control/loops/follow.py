@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from automesh.core.backoff import Backoff
 from services.control.domain.instance import Instance
 from services.control.domain.ports import Catalogue, CatalogueUnavailable, Memory
 from services.control.domain.snapshot import Rejected
@@ -25,18 +26,17 @@ async def follow(
 ) -> None:
     """Runs until cancelled."""
     rejections = _Rejections()
-    delay = backoff_s
+    backoff = Backoff(first_s=backoff_s, most_s=MAX_BACKOFF_S)
     while True:
         try:
             async for instances in catalogue.watch():
-                delay = backoff_s
+                backoff.reset()
                 rejections.report(topology.update(await resolver.resolve(instances)))
                 await memory.save(topology.snapshot.instances())
                 await asyncio.sleep(COALESCE_S)
         except CatalogueUnavailable as error:
-            log.warning("catalogue is away, the last snapshot stays", error=str(error), retry_in_s=delay)
-        await asyncio.sleep(delay)
-        delay = min(2 * delay, MAX_BACKOFF_S)
+            log.warning("catalogue is away, the last snapshot stays", error=str(error))
+        await asyncio.sleep(backoff.next_s())
 
 
 class _Rejections:

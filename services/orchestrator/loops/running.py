@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
 
+from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError
 
 log = structlog.get_logger(__name__)
@@ -19,18 +19,17 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 
 async def keep_running(name: str, step: Step) -> None:
     """Repeats `step`, which does its own waiting."""
-    pause_s = FIRST_PAUSE_S
+    backoff = Backoff(first_s=FIRST_PAUSE_S, most_s=LONGEST_PAUSE_S)
     while True:
         try:
             await step()
-            pause_s = FIRST_PAUSE_S
+            backoff.reset()
             continue
         except AutomationError as error:
             log.warning("loop step failed", loop=name, reason=error.reason, error=error.message)
         except Exception:
             log.exception("loop step failed", loop=name)
-        await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311 # spreads load, is no secret
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        await asyncio.sleep(backoff.next_s())
 
 
 @asynccontextmanager
