@@ -45,6 +45,15 @@ def test_field_violations_come_back() -> None:
     assert got.violations == error.violations
 
 
+def test_an_error_that_quotes_a_huge_request_still_fits_into_trailers() -> None:
+    huge = "\N{BOMB}" * 20_000
+    error = ValidationError(huge, violations=[FieldViolation(huge, huge)] * 100, taskId=huge)
+    status = to_status(error)
+    assert len(status.message.encode()) <= 1024
+    assert status.message.endswith("…")
+    assert len(status.SerializeToString()) <= 10_000
+
+
 def test_the_time_to_wait_comes_back() -> None:
     got = from_rpc_error(sent(errors.Exhausted("full", retry_after=timedelta(seconds=1.5))))
     assert got.retry_after == timedelta(seconds=1.5)

@@ -17,6 +17,9 @@ from automesh.core.errors import AutomationError, FieldViolation, Kind, Validati
 
 DOMAIN = "automesh"
 DETAILS_KEY = "grpc-status-details-bin"
+MOST_MESSAGE, MOST_VALUE, MOST_VIOLATIONS = 1024, 256, 16
+"""Bytes of a message, of a variable, and how many fields are named: a status travels in trailers, which gRPC
+drops with the status itself from 16 KiB on, and parts of the request are often quoted in it."""
 
 STATUS: dict[Kind, grpc.StatusCode] = {
     Kind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -89,14 +92,15 @@ _BY_CODE: dict[grpc.StatusCode, type[AutomationError]] = {
 
 def to_status(error: AutomationError) -> status_pb2.Status:
     """The whole error as google.rpc.Status, details included."""
-    status = status_pb2.Status(code=_number(STATUS[error.kind]), message=error.message)
-    status.details.add().Pack(
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
-    )
+    status = status_pb2.Status(code=_number(STATUS[error.kind]), message=_cut(error.message, MOST_MESSAGE))
+    metadata = {key: _cut(value, MOST_VALUE) for key, value in error.metadata.items()}
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))
     if isinstance(error, ValidationError) and error.violations:
         bad = error_details_pb2.BadRequest()
-        for violation in error.violations:
-            bad.field_violations.add(field=violation.field, description=violation.description)
+        for violation in error.violations[:MOST_VIOLATIONS]:
+            bad.field_violations.add(
+                field=_cut(violation.field, MOST_VALUE), description=_cut(violation.description, MOST_VALUE)
+            )
         status.details.add().Pack(bad)
     if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
@@ -107,9 +111,16 @@ def to_status(error: AutomationError) -> status_pb2.Status:
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: AutomationError) -> NoReturn:
     """Ends the call with the error's status."""
-    details = to_status(error).SerializeToString()
-    await context.abort(STATUS[error.kind], error.message, trailing_metadata=((DETAILS_KEY, details),))
+    status = to_status(error)
+    trailing = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(STATUS[error.kind], status.message, trailing_metadata=trailing)
     raise AssertionError("abort returns never")
+
+
+def _cut(text: str, most: int) -> str:
+    """Measured as UTF-8, since every byte beyond ASCII takes three in a trailer."""
+    encoded = text.encode(errors="replace")
+    return text if len(encoded) <= most else encoded[: most - 3].decode(errors="ignore") + "…"
 
 
 def from_rpc_error(error: grpc.RpcError) -> AutomationError:
