@@ -8,22 +8,15 @@ import sys
 import traceback
 from typing import NoReturn
 
-import pydantic
-
-from automesh.mesh.process import EXIT_REFUSED, run
+from automesh.mesh.process import run
+from automesh.mesh.settings import read_settings
 from gateway.app import build
 from gateway.settings import Settings
 
 
 def main() -> None:
     """Serves until told to stop; exits 78 for settings that cannot be used."""
-    try:
-        settings = Settings()
-    except pydantic.ValidationError as error:
-        for each in error.errors():
-            name = "".join(f"AUTOMESH_{part}: ".upper() for part in each["loc"][:1])
-            sys.stderr.write(f"gateway: {name}{each['msg'].removeprefix('Value error, ')}\n")
-        sys.exit(EXIT_REFUSED)
+    settings = read_settings(Settings)
     try:
         run(settings, build)
     except SystemExit as stop:

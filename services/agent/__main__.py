@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from automesh.mesh.process import run
+from automesh.mesh.settings import read_settings
 from automesh.sdk.agent import MAX_SLOTS
 from services.agent.app import build
 from services.agent.settings import Settings
@@ -15,7 +16,7 @@ from services.agent.settings import Settings
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Exits 0 after a clean stop, 78 when it cannot start as it is told."""
-    run(Settings(**_given(_parser().parse_args(arguments))), build)
+    run(read_settings(Settings, **_given(_parser().parse_args(arguments))), build)
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
-
-import pydantic
 
 from automesh.core.clock import utc_now
 from automesh.core.errors import AutomationError
-from automesh.mesh.process import EXIT_REFUSED, run
+from automesh.mesh.process import run
+from automesh.mesh.settings import EXIT_REFUSED, read_settings
 from automesh.telemetry.logs import configure_logging
 from services.auth.app import build, parts
 from services.auth.pki.hosts import parse_hosts
@@ -29,24 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         if options.command is None:
-            run(Settings(), build)
+            run(read_settings(Settings), build)
         elif options.command == "init":
             configure_logging("auth", "info")
-            initialise(_plan(InitSettings(), options), utc_now())
+            initialise(_plan(read_settings(InitSettings), options), utc_now())
         else:
             configure_logging("auth", "warning")
-            asyncio.run(_reset_admin(Settings()))
+            asyncio.run(_reset_admin(read_settings(Settings)))
     except AutomationError as error:
-        _refuse(str(error))
-    except pydantic.ValidationError as error:
-        _refuse(
-            "\n".join(f"AUTOMESH_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors())
-        )
-
-
-def _refuse(message: str) -> NoReturn:
-    sys.stderr.write(f"{message}\n")
-    sys.exit(EXIT_REFUSED)
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EXIT_REFUSED)
 
 
 async def _reset_admin(settings: Settings) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from automesh.mesh.settings import MeshSettings
 from services.orchestrator.domain.lease import Terms
@@ -30,10 +31,14 @@ class Settings(MeshSettings):
     heartbeat_s: float = Field(5.0, ge=0.1, le=600, description="agents send a frame at least this often")
     offer_s: float = Field(2.0, ge=0.1, le=60, description="a lease that is not accepted within this goes back")
 
-    def terms(self) -> Terms:
-        """The times of leases. Raises ValueError when agents could not keep a lease by beating as told."""
-        if self.heartbeat_s > self.lease_ttl_s / 2:
+    @model_validator(mode="after")
+    def _check_beats(self) -> Self:
+        if self.heartbeat_s > self.lease_ttl_s / 2:  # agents that beat as told could not keep a lease
             raise ValueError("AUTOMESH_HEARTBEAT_S must be at most half of AUTOMESH_LEASE_TTL_S")
+        return self
+
+    def terms(self) -> Terms:
+        """The times of leases."""
         return Terms(
             lease_ttl=timedelta(seconds=self.lease_ttl_s),
             heartbeat=timedelta(seconds=self.heartbeat_s),

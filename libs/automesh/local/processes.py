@@ -18,10 +18,9 @@ from automesh.local.logfile import LogFile
 from automesh.local.program import Health, Program, StackError, State
 from automesh.local.reason import ending, last_words, start_line
 from automesh.local.record import ProcessRecord
+from automesh.mesh.settings import EXIT_REFUSED
 
 log = structlog.get_logger(__name__)
-
-EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from automesh.mesh.registry import Instance, Registry
 from automesh.mesh.registry_embedded import EmbeddedRegistry
 from automesh.mesh.renewal import renew_forever
 from automesh.mesh.server import Bound, Health, listen, make_server
-from automesh.mesh.settings import MeshSettings
+from automesh.mesh.settings import EXIT_REFUSED, MeshSettings
 from automesh.mesh.tokens import JwksSource, TokenVerifier
 from automesh.telemetry.logs import configure_logging
 from automesh.telemetry.metrics import metrics_endpoint
@@ -35,7 +35,6 @@ from automesh.telemetry.traces import trace_id
 log = structlog.get_logger()
 
 AUTH = "auth"
-EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
 BACKGROUND_STOP_S = 5.0
 
 S = TypeVar("S", bound=MeshSettings)

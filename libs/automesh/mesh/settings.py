@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from automesh.core.ids import new_id
+
+EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(kind: type[S], **given: Any) -> S:
+    """The settings of a program; `given` goes before the environment. Exits 78, naming each variable that is wrong.
+
+    Only pydantic's words are shown, never the values: they may be secrets.
+    """
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        for each in error.errors(include_input=False):
+            name = "".join(f"AUTOMESH_{part}: ".upper() for part in each["loc"][:1])
+            sys.stderr.write(f"{name}{each['msg'].removeprefix('Value error, ')}\n")
+        sys.exit(EXIT_REFUSED)
 
 
 def program_version() -> str:

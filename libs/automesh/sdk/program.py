@@ -7,9 +7,9 @@ import signal
 import sys
 
 import structlog
-from pydantic import ValidationError as SettingsError
 
 from automesh.core.errors import AutomationError
+from automesh.mesh.settings import EXIT_REFUSED, read_settings
 from automesh.sdk.agent import Agent
 from automesh.sdk.connect import connect
 from automesh.sdk.settings import SdkSettings
@@ -18,17 +18,13 @@ from automesh.telemetry.logs import configure_logging
 log = structlog.get_logger("automesh.sdk")
 
 EXIT_INTERRUPTED = 130  # as a shell says it of Ctrl-C
-EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: starting again without a change cannot help
 
 
 def run(agent: Agent) -> None:
     """Runs the agent until SIGTERM or Ctrl-C, then finishes what it holds; asked twice, it leaves at once.
 
     Exits 78 when it cannot start as it is told."""
-    try:
-        settings = SdkSettings()
-    except SettingsError as error:
-        sys.exit(f"cannot start: {error}")
+    settings = read_settings(SdkSettings)
     configure_logging(agent.name, settings.log_level, context=structlog.contextvars.get_contextvars)
     try:
         asyncio.run(_work(agent, settings))
@@ -36,7 +32,7 @@ def run(agent: Agent) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except AutomationError as error:
         log.error("cannot go on", reason=error.reason, error=error.message)
-        sys.exit(EXIT_CONFIGURATION)
+        sys.exit(EXIT_REFUSED)
 
 
 async def _work(agent: Agent, settings: SdkSettings) -> None:

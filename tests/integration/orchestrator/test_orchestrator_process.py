@@ -99,4 +99,4 @@ async def test_a_missing_key_file_is_named(fresh_dsn: str, tmp_path: Path) -> No
 async def test_beats_must_be_able_to_keep_a_lease(fresh_dsn: str, tmp_path: Path) -> None:
     ca = ThrowawayCa(tmp_path / "ca")
     with pytest.raises(ValueError, match="AUTOMESH_HEARTBEAT_S"):
-        settings(tmp_path, ca, fresh_dsn, "", lease_ttl_s=4, heartbeat_s=3).terms()
+        settings(tmp_path, ca, fresh_dsn, "", lease_ttl_s=4, heartbeat_s=3)
