@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 
+from services.agent.clients import processes
 from services.agent.clients.processes import Pidfd
 from services.agent.domain.sandbox import SandboxUnavailable
 
@@ -47,11 +47,11 @@ class Handshake:
         except (TimeoutError, ValueError, KeyError, OSError) as error:
             why = f"it did not start ({type(error).__name__})"
         except BaseException:
-            await _discard(process, init)
+            await self.discard(process, init)
             raise
         else:
             why = "it did not start"
-        complaint = await _discard(process, init)
+        complaint = await self.discard(process, init)
         raise SandboxUnavailable(f"the sandbox cannot be set up: {complaint or why}")
 
     async def _read_report(self) -> bytes:
@@ -63,6 +63,21 @@ class Handshake:
             report += piece
         return report.partition(b"\n")[0]
 
+    async def discard(self, process: asyncio.subprocess.Process, init: Pidfd | None = None) -> str:
+        """Kills what there is of it and returns what it complained about."""
+        # Giving up root makes the inner bubblewrap forget whose end is its own: left alone it would wait for leave for
+        # ever. With the pipes closed it goes on, finds nobody to tell that it starts, and ends before its program.
+        self.close()
+        if init is not None:
+            init.kill()
+            init.close()
+        processes.kill_tree(process.pid)
+        complaint = b""
+        if process.stderr is not None:
+            complaint = await process.stderr.read(MAX_COMPLAINT_BYTES)
+        await process.wait()
+        return complaint.decode("utf-8", "replace").strip()
+
 
 async def _read(descriptor: int, size: int) -> bytes:
     loop = asyncio.get_running_loop()
@@ -73,17 +88,3 @@ async def _read(descriptor: int, size: int) -> bytes:
     finally:
         loop.remove_reader(descriptor)
     return os.read(descriptor, size)
-
-
-async def _discard(process: asyncio.subprocess.Process, init: Pidfd | None) -> str:
-    """Kills what there is of it and returns what it complained about."""
-    if init is not None:
-        init.kill()
-        init.close()
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    complaint = b""
-    if process.stderr is not None:
-        complaint = await process.stderr.read(MAX_COMPLAINT_BYTES)
-    await process.wait()
-    return complaint.decode("utf-8", "replace").strip()

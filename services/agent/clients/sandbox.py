@@ -124,7 +124,7 @@ class Sandbox:
             command += _limited(argv, limits, handshake.started_in, view.python, count_processes=True)
             if as_root:
                 command = self._dropped(bwrap, view, command)
-            process = await _spawn(command, handshake.passed)
+            process = await _spawned(command, handshake)
             handshake.close(*handshake.passed)
             init = await handshake.complete(process, within_s=START_WITHIN_S)
         except BaseException as error:
@@ -208,6 +208,18 @@ def _bwrap() -> Path:
 def _kernel() -> tuple[int, int]:
     found = re.match(r"(\d+)\.(\d+)", platform.release())
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+async def _spawned(command: Sequence[str], handshake: Handshake) -> asyncio.subprocess.Process:
+    """Cancelled half-way, asyncio would wait for ever for pipes that the half-started run holds open."""
+    spawning = asyncio.ensure_future(_spawn(command, handshake.passed))
+    try:
+        return await asyncio.shield(spawning)
+    except asyncio.CancelledError:
+        await asyncio.wait([spawning])
+        if spawning.exception() is None:
+            await handshake.discard(spawning.result())
+        raise
 
 
 async def _spawn(

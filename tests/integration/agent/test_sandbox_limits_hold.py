@@ -118,6 +118,21 @@ async def test_cancelling_kills_the_whole_tree(sandbox: Sandbox, scratch: Path, 
     assert processes_with("time.sleep(600)") == []
 
 
+async def test_a_run_cancelled_at_any_moment_of_its_start_ends_and_leaves_nothing(
+    sandbox: Sandbox, tmp_path: Path, processes_with: FindProcesses
+) -> None:
+    for number in range(60):
+        folder = tmp_path / f"cancelled-{number}"
+        folder.mkdir()
+        task = asyncio.ensure_future(run(sandbox, folder, "import time; time.sleep(600)", Limits(wall_s=60)))
+        await asyncio.wait([task], timeout=number / 1000)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=20)
+        assert done, f"cancelled after {number} ms it does not end"
+
+    assert processes_with(str(tmp_path)) == []
+
+
 async def test_many_runs_at_once_do_not_count_for_each_other(sandbox: Sandbox, tmp_path: Path) -> None:
     folders = [tmp_path / str(number) for number in range(6)]
     for folder in folders:
