@@ -29,7 +29,7 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
     dsn = settings.postgres_dsn.get_secret_value()
     async with Database.open(dsn, schema=SCHEMA, max_size=settings.database_connections) as database:
         await migrate(database, MIGRATIONS)
-        async with _fanout(settings.redis_url) as fanout:
+        async with _fanout(settings.redis_url.get_secret_value()) as fanout:
             engine = Engine(database, keyring, blobs, fanout, _options(settings))
             async with engine.open() as bounds:
                 mesh.spawn(farewell(mesh.stopping, engine.desk, engine.sessions, engine.hub), "farewell")

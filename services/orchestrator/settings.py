@@ -17,8 +17,8 @@ class Settings(MeshSettings):
 
     service: str = "orchestrator"
     postgres_dsn: SecretStr = Field(description="the database; the orchestrator uses its schema `orchestrator`")
-    redis_url: str = Field(
-        "", description="live hints between replicas; empty: this is the only one, or polling will do"
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="live hints between replicas; empty: this is the only one, or polling will do"
     )
     keyring_file: Path = Field(description="the keys that seal inputs, results and artifacts, and sign lease tokens")
     blobs_url: str = Field(

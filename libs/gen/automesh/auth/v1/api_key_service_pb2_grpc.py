@@ -57,7 +57,7 @@ class ApiKeyServiceServicer:
     """
 
     def CreateApiKey(self, request, context):
-        """Makes a key. The key itself is shown only here; only its digest is kept.
+        """Makes a key. The key itself is shown only here; only its digest is kept. Not to be repeated: each call makes a key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -367,7 +367,7 @@ class GetJwksResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___Jwk]:
-        """The key in use first, then those that may still have signed living tokens."""
+        """The key in use first, then the one that follows it and those that may still have signed living tokens."""
 
     def __init__(
         self,

@@ -80,7 +80,8 @@ class TokenServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefreshToken(self, request, context):
-        """Trades a refresh token for a new pair. The old one is used up; using it again revokes the whole family.
+        """Trades a refresh token for a new pair. The old one is used up. Used again within 10 seconds, by a client that did not
+        get the answer, it gives the same refresh token once more; later it revokes the whole family.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

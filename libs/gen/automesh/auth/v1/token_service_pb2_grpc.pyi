@@ -38,7 +38,9 @@ class TokenServiceStub:
     RetryInfo after too many failures.
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RefreshTokenRequest, _token_service_pb2.RefreshTokenResponse]
-    """Trades a refresh token for a new pair. The old one is used up; using it again revokes the whole family."""
+    """Trades a refresh token for a new pair. The old one is used up. Used again within 10 seconds, by a client that did not
+    get the answer, it gives the same refresh token once more; later it revokes the whole family.
+    """
     ExchangeApiKey: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeApiKeyRequest, _token_service_pb2.ExchangeApiKeyResponse]
     """Trades an API key for an access token."""
     Logout: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.LogoutRequest, _token_service_pb2.LogoutResponse]
@@ -58,7 +60,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     RetryInfo after too many failures.
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RefreshTokenRequest, _token_service_pb2.RefreshTokenResponse]  # type: ignore[assignment]
-    """Trades a refresh token for a new pair. The old one is used up; using it again revokes the whole family."""
+    """Trades a refresh token for a new pair. The old one is used up. Used again within 10 seconds, by a client that did not
+    get the answer, it gives the same refresh token once more; later it revokes the whole family.
+    """
     ExchangeApiKey: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ExchangeApiKeyRequest, _token_service_pb2.ExchangeApiKeyResponse]  # type: ignore[assignment]
     """Trades an API key for an access token."""
     Logout: _aio.UnaryUnaryMultiCallable[_token_service_pb2.LogoutRequest, _token_service_pb2.LogoutResponse]  # type: ignore[assignment]
@@ -87,7 +91,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.RefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.RefreshTokenResponse, _abc.Awaitable[_token_service_pb2.RefreshTokenResponse]]:
-        """Trades a refresh token for a new pair. The old one is used up; using it again revokes the whole family."""
+        """Trades a refresh token for a new pair. The old one is used up. Used again within 10 seconds, by a client that did not
+        get the answer, it gives the same refresh token once more; later it revokes the whole family.
+        """
 
     @_abc_1.abstractmethod
     def ExchangeApiKey(

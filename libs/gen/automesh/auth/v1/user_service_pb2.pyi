@@ -78,7 +78,9 @@ class CreateUserRequest(_message.Message):
     password: _builtins.str
     """12 to 128 characters, not one of the most common. Never logged."""
     request_id: _builtins.str
-    """Makes the call safe to repeat. See CreateTaskRequest.request_id."""
+    """Makes the call safe to repeat: the same id with the same user and password returns the first user. At most 128
+    printable characters. Empty: a second call is ALREADY_EXISTS.
+    """
     @_builtins.property
     def user(self) -> Global___User:
         """The user to add."""

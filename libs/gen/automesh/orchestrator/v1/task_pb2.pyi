@@ -40,7 +40,9 @@ class _TaskStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskStatus
     """Stopped by a person or program before it could finish."""
 
 class TaskStatus(_TaskStatus, metaclass=_TaskStatusEnumTypeWrapper):
-    """Where a task stands. It moves SCHEDULED -> RUNNING -> one of the three finished states; a retry goes back to SCHEDULED."""
+    """Where a task stands. It moves SCHEDULED -> RUNNING -> one of the three finished states; a retry goes back
+    to SCHEDULED, and what is SCHEDULED can be cancelled.
+    """
 
 TASK_STATUS_UNSPECIFIED: TaskStatus.ValueType  # 0
 """Never sent by the orchestrator."""

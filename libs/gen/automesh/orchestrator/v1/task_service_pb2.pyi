@@ -30,7 +30,8 @@ class CreateTaskRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes the call safe to repeat: the same id with the same task returns the first task. At most 128 printable ASCII
-    characters. Over HTTP also the header Idempotency-Key. Empty: every call creates a task. Remembered for 24 hours.
+    characters without spaces, remembered for 24 hours. Over HTTP also the header Idempotency-Key. Empty: every call
+    creates a task.
     """
     @_builtins.property
     def task(self) -> _task_pb2.Task:
