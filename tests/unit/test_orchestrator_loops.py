@@ -22,7 +22,7 @@ from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Status, Task
 from services.orchestrator.fakes.task_store import FakeTaskStore
 from services.orchestrator.loops.dispatcher import FARTHEST_ALARM_S, MAX_ALARMS, Dispatcher
-from services.orchestrator.loops.housekeeping import CLEAN_EVERY, Housekeeping
+from services.orchestrator.loops.housekeeping import CLEAN_EVERY, ROUNDS, Housekeeping
 from services.orchestrator.loops.reaper import Reaper
 from services.orchestrator.loops.running import keep_running, running
 
@@ -322,6 +322,28 @@ async def test_housekeeping_samples_often_and_cleans_up_at_times(house: House) -
         await keeping.step()
     assert done == ["agents", "blobs"] * 2
     assert house.metric("automesh_task_depth", status="scheduled") == 1
+
+
+@pytest.mark.parametrize(("backlog", "asked"), [(3, 4), (10 * ROUNDS, ROUNDS)])
+async def test_a_clean_up_goes_on_until_nothing_is_left_but_not_for_ever(
+    house: House, backlog: int, asked: int
+) -> None:
+    class Agents:
+        async def forget(self, unseen_for: timedelta) -> int:
+            return 0
+
+    class Shelf:
+        left, asked = backlog, 0
+
+        async def sweep(self) -> int:
+            self.asked += 1
+            self.left -= 1
+            return int(self.left >= 0)
+
+    agents: Any = Agents()
+    shelf: Any = Shelf()
+    await Housekeeping(house.store, agents, shelf, house.meter, every_s=0).clean_up()
+    assert shelf.asked == asked
 
 
 # ---------------------------------------------------------------------- signals between replicas

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
@@ -15,7 +15,6 @@ from services.orchestrator.domain.task import LIVE, Changes, Draft, Status, Task
 from services.orchestrator.domain.watching import Pace, Sight, Watch, WatchHub
 
 MAX_REASON = 1024
-QUEUE_RETRY_AFTER = timedelta(seconds=5)
 
 
 class TaskBoard:

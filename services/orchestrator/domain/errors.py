@@ -4,14 +4,19 @@ TaskError
 |-- TaskNotFound, TaskAlreadyFinished, TaskNotScheduled, TaskStillRunning
 |-- QueueFull, RequestReused
 `-- LeaseLost
-ValidationError > UnknownTaskType
+ValidationError > UnknownTaskType, ArtifactTooLarge
 NotFound > AgentNotFound, ArtifactNotFound
+Exhausted > TooManyWatchers
 Unavailable > ReplicaStopping
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from automesh.core.errors import Exhausted, Kind, NotFound, TaskError, Unavailable, ValidationError
+
+QUEUE_RETRY_AFTER = timedelta(seconds=5)
 
 
 class TaskNotFound(TaskError):
@@ -78,8 +83,8 @@ class ArtifactNotFound(NotFound):
     reason = "ARTIFACT_NOT_FOUND"
 
 
-class ArtifactTooLarge(Exhausted):
-    """The file is larger than this installation allows; sending it again will not help."""
+class ArtifactTooLarge(ValidationError):
+    """The file is larger than this installation allows."""
 
     reason = "ARTIFACT_TOO_LARGE"
 
@@ -99,6 +104,25 @@ class ReplicaStopping(Unavailable):
 def task_not_found(task_id: str) -> TaskNotFound:
     """The error for a task that is not there, or not the caller's."""
     return TaskNotFound(f"there is no task {task_id!r}", taskId=task_id)
+
+
+def task_still_running(task_id: str) -> TaskStillRunning:
+    """The error for deleting a task that runs."""
+    return TaskStillRunning(f"task {task_id} is RUNNING: cancel it first", taskId=task_id)
+
+
+def queue_full(waiting: int, limit: int) -> QueueFull:
+    """The error for a tenant with `waiting` tasks in its queue."""
+    return QueueFull(
+        f"{waiting} tasks wait already, and no more than {limit} may: come back when some are done",
+        retry_after=QUEUE_RETRY_AFTER,
+        limit=limit,
+    )
+
+
+def request_reused(request_id: str) -> RequestReused:
+    """The error for a request_id that came with another task before."""
+    return RequestReused(f"request_id {request_id!r} was used for another task: use a new one", requestId=request_id)
 
 
 def unknown_task_type(task_type: str) -> UnknownTaskType:

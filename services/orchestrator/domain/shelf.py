@@ -96,6 +96,7 @@ class _Measured:
                 raise ArtifactTooLarge(
                     f"an artifact has at most {self._max_bytes} bytes here: send less, or ask the operator to raise "
                     "AUTOMESH_MAX_ARTIFACT_BYTES",
+                    field="chunk",
                     limit=self._max_bytes,
                 )
             self._hash.update(chunk)

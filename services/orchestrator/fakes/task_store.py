@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
 from services.orchestrator.domain.errors import (
-    QueueFull,
-    RequestReused,
-    TaskStillRunning,
+    queue_full,
+    request_reused,
     task_not_found,
+    task_still_running,
     unknown_task_type,
 )
 from services.orchestrator.domain.lease import Ask, Ended, Fate, Hold, Outcome, Reaped, Report, Settled
@@ -39,13 +39,13 @@ class FakeTaskStore:
         if request_id and key in self.requests:
             first, task_id, _ = self.requests[key]
             if first.spec != draft.spec:
-                raise RequestReused(f"request_id {request_id!r} was used for another task", requestId=request_id)
+                raise request_reused(request_id)
             return self.tasks[task_id], False
         if not {("", draft.spec.type), (draft.tenant_id, draft.spec.type)} & self.types:
             raise unknown_task_type(draft.spec.type)
         waiting = sum(task.tenant_id == draft.tenant_id and task.status in WAITING for task in self.tasks.values())
         if waiting >= queue_limit:
-            raise QueueFull(f"{waiting} tasks wait already", limit=queue_limit)
+            raise queue_full(waiting, queue_limit)
         task = self.tasks[draft.task_id] = Task.stored(draft, self.clock())
         if request_id:
             self.requests[key] = (draft, draft.task_id, self.clock())
@@ -79,7 +79,7 @@ class FakeTaskStore:
     async def delete(self, tenant_id: str, task_id: str) -> None:
         """See TaskStore."""
         if (await self.get(tenant_id, task_id)).status is Status.RUNNING:
-            raise TaskStillRunning(f"task {task_id} is RUNNING", taskId=task_id)
+            raise task_still_running(task_id)
         del self.tasks[task_id]
         self.written.pop(task_id, None)
         self.requests = {key: value for key, value in self.requests.items() if value[1] != task_id}

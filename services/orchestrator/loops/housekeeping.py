@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from services.orchestrator.domain.ports import AgentStore, Meter, TaskStore
@@ -14,6 +15,8 @@ COUNT_LIMIT = 100_000
 """Beyond this the depth of the queue is not counted on."""
 CLEAN_EVERY = 4
 """Samples between two clean-ups."""
+ROUNDS = 50
+"""Bounded pieces of work of one kind in one clean-up: more than a busy installation makes meanwhile."""
 
 
 class Housekeeping:
@@ -39,6 +42,12 @@ class Housekeeping:
 
     async def clean_up(self) -> None:
         """Bounded work; what is left over waits for the next time."""
-        await self._tasks.forget_requests(REMEMBER_REQUESTS)
         await self._agents.forget(REMEMBER_AGENTS)
-        await self._shelf.sweep()
+        await _until_done(lambda: self._tasks.forget_requests(REMEMBER_REQUESTS))
+        await _until_done(self._shelf.sweep)
+
+
+async def _until_done(piece: Callable[[], Awaitable[int]]) -> None:
+    for _ in range(ROUNDS):
+        if not await piece():
+            return

@@ -12,12 +12,11 @@ import orjson
 
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from automesh.storage.sealing import Sealer, place
-from services.orchestrator.domain.board import QUEUE_RETRY_AFTER
 from services.orchestrator.domain.errors import (
-    QueueFull,
-    RequestReused,
-    TaskStillRunning,
+    queue_full,
+    request_reused,
     task_not_found,
+    task_still_running,
     unknown_task_type,
 )
 from services.orchestrator.domain.ports import Page, TaskQuery, Version
@@ -168,7 +167,7 @@ class SqlTaskStore:
         async with self._database.transaction(tenant_id) as tx:
             task = await self._get(tx, tenant_id, task_id, locked=True)
             if task.status is Status.RUNNING:
-                raise TaskStillRunning(f"task {task_id} is RUNNING: cancel it first", taskId=task_id)
+                raise task_still_running(task_id)
             for statement in (DISCARD, DROP_ARTIFACTS, DELETE):
                 await tx.execute(statement, tenant_id, task_id)
 
@@ -226,20 +225,14 @@ class SqlTaskStore:
 
     def _check_same(self, draft: Draft, request_id: str, sealed: bytes) -> None:
         if self._sealer.unseal(sealed, _place(draft.tenant_id, request_id)) != _fingerprint(draft):
-            raise RequestReused(
-                f"request_id {request_id!r} was used for another task: use a new one", requestId=request_id
-            )
+            raise request_reused(request_id)
 
 
 def _admit(draft: Draft, *, known: bool, waiting: int, limit: int) -> None:
     if not known:
         raise unknown_task_type(draft.spec.type)
     if waiting >= limit:
-        raise QueueFull(
-            f"{waiting} tasks wait already, and no more than {limit} may: come back when some are done",
-            retry_after=QUEUE_RETRY_AFTER,
-            limit=limit,
-        )
+        raise queue_full(waiting, limit)
 
 
 def _fingerprint(draft: Draft) -> bytes:

@@ -124,7 +124,7 @@ async def test_bounds_are_kept(served: OrchestratorOnWire, lease: work.Lease) ->
     too_big = upload(served, lease.lease_token, "a", b"x" * (MIB + 1))
     assert await code_of(too_big) is grpc.StatusCode.INVALID_ARGUMENT
     too_much = upload(served, lease.lease_token, "a", *[b"x" * MIB] * 5)
-    assert await code_of(too_much) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await code_of(too_much) is grpc.StatusCode.INVALID_ARGUMENT
     assert await names(served, lease.task_id) == []
 
 
