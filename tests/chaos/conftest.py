@@ -1,5 +1,6 @@
 """A whole stack that is broken in many ways and has to mend itself, and a witness inside its database."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def battered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+def sleepers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source root with the module `sleeper`, whose import takes an hour."""
+    folder = tmp_path_factory.mktemp("sleepers")
+    (folder / "sleeper.py").write_text("import time\n\ntime.sleep(3600)\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def battered(tmp_path_factory: pytest.TempPathFactory, sleepers: Path) -> Iterator[LiveStack]:
     """Two agents; leases that are lost after LEASE_TTL_S seconds of silence."""
-    settings = {"AUTOMESH_LEASE_TTL_S": str(LEASE_TTL_S), "AUTOMESH_HEARTBEAT_S": "3", "AUTOMESH_OFFER_S": "1"}
+    settings = {
+        "AUTOMESH_LEASE_TTL_S": str(LEASE_TTL_S),
+        "AUTOMESH_HEARTBEAT_S": "3",
+        "AUTOMESH_OFFER_S": "1",
+        "AUTOMESH_SOURCE_ROOTS": json.dumps([str(sleepers)]),
+    }
     with live_stack(tmp_path_factory.mktemp("chaos") / "state", agents=2, slots=4, env=settings) as stack:
         yield stack
 

@@ -44,6 +44,23 @@ def test_a_task_whose_agent_is_killed_is_completed_once_by_another(
     live.until_replaced(victim, pid)
 
 
+def test_a_killed_agent_takes_with_it_whatever_ran_in_its_sandbox(
+    live: LiveStack, dora: Person, sleepers: Path
+) -> None:
+    given = {"module": "sleeper", "path": str(sleepers), "budget_s": 600}
+    began = dora.began(dora.submit("test_generation", given)["taskId"])
+    victim = agent_process(live, began["agentId"])
+    work = live.state.folder / "work" / victim
+    until(lambda: live.below(work), "the module to be imported in the sandbox")
+    scratch = list(work.iterdir())
+    pid = live.kill(victim)
+    dora.done("POST", f"/tasks/{began['taskId']}:cancel", json={})
+
+    until(lambda: not live.below(work), "the sandbox to be empty")
+    live.until_replaced(victim, pid)
+    until(lambda: not any(folder.exists() for folder in scratch), "the next agent to clear away the scratch folder")
+
+
 class Stubborn:
     """An agent of a user's own, in a process of its own."""
 
