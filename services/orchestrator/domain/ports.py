@@ -188,10 +188,24 @@ class ArtifactStore(Protocol):
         ...
 
 
+class StoredBlob(Protocol):
+    """What was stored."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """64 hexadecimal digits."""
+        ...
+
+
 class Blobs(Protocol):
     """Encrypted files by name."""
 
-    async def put(self, name: str, chunks: AsyncIterable[bytes]) -> object:
+    async def put(self, name: str, chunks: AsyncIterable[bytes]) -> StoredBlob:
         """Stores a whole file, or nothing when the chunks raise."""
         ...
 

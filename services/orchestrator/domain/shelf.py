@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 
@@ -50,9 +49,16 @@ class ArtifactShelf:
             raise PermissionDenied("the lease belongs to a task of another tenant")
         blob = f"artifacts/{hold.task_id}/{self._make_id('blob')}"
         await self._store.reserve(blob, RESERVED_FOR)
-        measured = _Measured(chunks, self._max_bytes)
-        await self._blobs.put(blob, measured.chunks())
-        return await self._store.put(hold, measured.artifact(hold.task_id, name, content_type, blob))
+        stored = await self._blobs.put(blob, _bounded(chunks, self._max_bytes))
+        artifact = Artifact(
+            task_id=hold.task_id,
+            name=name,
+            content_type=content_type,
+            size=stored.size,
+            sha256=stored.sha256,
+            blob=blob,
+        )
+        return await self._store.put(hold, artifact)
 
     async def list(self, tenant_id: str, task_id: str, *, limit: int, after: str | None) -> Sequence[Artifact]:
         """A page of the task's files, by name."""
@@ -78,39 +84,20 @@ class ArtifactShelf:
         return hold
 
 
-class _Measured:
-    """Counts and hashes what flows through, and stops it at the bound."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
-        self._chunks = chunks
-        self._max_bytes = max_bytes
-        self._size = 0
-        self._hash = hashlib.sha256()
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            if len(chunk) > MAX_CHUNK:
-                raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="chunk")
-            self._size += len(chunk)
-            if self._size > self._max_bytes:
-                raise ArtifactTooLarge(
-                    f"an artifact has at most {self._max_bytes} bytes here: send less, or ask the operator to raise "
-                    "AUTOMESH_MAX_ARTIFACT_BYTES",
-                    field="chunk",
-                    limit=self._max_bytes,
-                )
-            self._hash.update(chunk)
-            yield chunk
-
-    def artifact(self, task_id: str, name: str, content_type: str, blob: str) -> Artifact:
-        return Artifact(
-            task_id=task_id,
-            name=name,
-            content_type=content_type,
-            size=self._size,
-            sha256=self._hash.hexdigest(),
-            blob=blob,
-        )
+async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for chunk in chunks:
+        if len(chunk) > MAX_CHUNK:
+            raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="chunk")
+        size += len(chunk)
+        if size > max_bytes:
+            raise ArtifactTooLarge(
+                f"an artifact has at most {max_bytes} bytes here: send less, or ask the operator to raise "
+                "AUTOMESH_MAX_ARTIFACT_BYTES",
+                field="chunk",
+                limit=max_bytes,
+            )
+        yield chunk
 
 
 async def _sliced(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
