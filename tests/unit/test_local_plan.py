@@ -87,9 +87,9 @@ def test_settings_of_one_process_are_not_told_to_all(state: LocalState) -> None:
 
 
 def test_what_people_set_for_services_reaches_them(state: LocalState) -> None:
-    programs = by_name(planned(state, {**NO_PATH, "AUTOMESH_QUEUE_LIMIT": "7", "LANG": "C.UTF-8"}))
-    assert programs["orchestrator"].env["AUTOMESH_QUEUE_LIMIT"] == "7"
-    assert programs["orchestrator"].env["LANG"] == "C.UTF-8"
+    told = {"AUTOMESH_QUEUE_LIMIT": "7", "AUTOMESH_BLOBS_URL": "s3://files", "LANG": "C.UTF-8"}
+    programs = by_name(planned(state, {**NO_PATH, **told}))
+    assert told.items() <= programs["orchestrator"].env.items()
 
 
 def test_databases_of_ones_own_are_used_and_none_is_started(state: LocalState) -> None:
@@ -199,3 +199,20 @@ def test_a_folder_with_a_long_name_gets_its_sockets_elsewhere(tmp_path: Path) ->
     for folder in plan.socket_folders:
         assert not folder.is_relative_to(state.folder)
         folder.rmdir()
+
+
+def test_a_port_that_another_stack_holds_names_that_stack_and_how_to_stop_it(state: LocalState, tmp_path: Path) -> None:
+    """Its supervisor would start the process again, so killing that would be bad advice."""
+    serve = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
+    supervise = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', sys.argv[2]], stdin=sys.stdin); "
+        "child.wait()"
+    )
+    command = [sys.executable, "-c", supervise, "automesh.local", serve + "sys.stdin.read()"]
+    environment = {**os.environ, "AUTOMESH_STATE_DIR": str(tmp_path / "other")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as supervisor:
+        assert supervisor.stdin and supervisor.stdout
+        port = int(supervisor.stdout.readline())
+        with pytest.raises(PortRefused, match=r"belongs to the stack in .*other: .*automesh --state-dir .*other down"):
+            planned(state, port=port)
+        supervisor.stdin.close()

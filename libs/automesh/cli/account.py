@@ -120,7 +120,7 @@ def create_key(
 @keys.command("list")
 def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
     """List your keys."""
-    found = api_of(context).get("/apikeys").get("apiKeys", [])
+    found = api_of(context).every("/apikeys", "apiKeys")
     if as_json:
         print_json(found)
         return
@@ -156,7 +156,7 @@ def create_user(
 @users.command("list")
 def list_users(context: typer.Context, as_json: AsJson = False) -> None:
     """List the users of your tenant."""
-    found = api_of(context).get("/users").get("users", [])
+    found = api_of(context).every("/users", "users")
     if as_json:
         print_json(found)
         return
@@ -169,7 +169,7 @@ def list_users(context: typer.Context, as_json: AsJson = False) -> None:
 
 def agents(context: typer.Context, as_json: AsJson = False) -> None:
     """The agents, what they can do and what they hold."""
-    found = api_of(context).get("/agents").get("agents", [])
+    found = api_of(context).every("/agents", "agents")
     if as_json:
         print_json(found)
         return

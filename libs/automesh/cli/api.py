@@ -18,6 +18,7 @@ from automesh.cli.target import Target, save_private
 TIMEOUT_S = 30.0
 MAX_CUTS, CUT_PAUSE_S = 60, 0.5
 """A watch bears an orchestrator or gateway that is away for so many pauses in a row."""
+PAGE = 1000
 ADMIN = "admin"
 Json = dict[str, Any]
 
@@ -41,6 +42,17 @@ class Api:
     def delete(self, path: str) -> Json:
         """DELETE."""
         return self._call("DELETE", path)
+
+    def every(self, path: str, field: str) -> list[Json]:
+        """The items of all pages of a list; `field` is where an answer has them."""
+        items: list[Json] = []
+        token = ""
+        while True:
+            page = self.get(path, pageSize=PAGE, pageToken=token)
+            items += page.get(field, [])
+            token = page.get("nextPageToken", "")
+            if not token:
+                return items
 
     def stream(self, path: str, **query: Any) -> Iterator[Json]:
         """The messages of a server stream, as they come."""

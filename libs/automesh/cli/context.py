@@ -9,6 +9,7 @@ import typer
 
 from automesh.cli.api import Api
 from automesh.cli.target import CliSettings, find_target
+from automesh.mesh.settings import read_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -16,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 def settings_of(context: typer.Context) -> CliSettings:
     """The settings that the flags before the command, and the environment, give."""
     settings = context.find_root().obj
-    return settings if isinstance(settings, CliSettings) else CliSettings()
+    return settings if isinstance(settings, CliSettings) else read_settings(CliSettings)
 
 
 def api_of(context: typer.Context) -> Api:
@@ -33,5 +34,5 @@ def common_flags(
     """Reads the flags that stand before the command."""
     given = {"state_dir": state_dir, "url": url or None, "ca_file": ca_file}
     context.obj = CliSettings.model_validate(
-        CliSettings().model_dump() | {k: v for k, v in given.items() if v is not None}
+        read_settings(CliSettings).model_dump() | {k: v for k, v in given.items() if v is not None}
     )

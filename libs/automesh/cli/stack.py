@@ -22,6 +22,7 @@ from automesh.local.settings import LocalSettings, environment
 from automesh.local.stack import AlreadyRuns, Stack
 from automesh.local.state import LocalState
 from automesh.local.supervise import log_beside, supervise
+from automesh.mesh.settings import read_settings
 
 EXIT_NOT_RUNNING = 3  # as init scripts answer `status`
 
@@ -122,7 +123,7 @@ def logs(
 
 
 def _up_here(state: LocalState, options: StackOptions, view: StackView) -> None:
-    settings = LocalSettings()
+    settings = read_settings(LocalSettings)
     log_beside(state, settings.log_level)
     with view:
         asyncio.run(supervise(Stack(options, settings, environment(), view)))

@@ -122,7 +122,7 @@ def artifacts(
 ) -> None:
     """List the files a task left, or save them."""
     api = api_of(context)
-    found = api.get(f"{_path(task_id)}/artifacts", pageSize=1000).get("artifacts", [])
+    found = api.every(f"{_path(task_id)}/artifacts", "artifacts")
     if as_json:
         print_json(found)
     else:
@@ -136,7 +136,7 @@ def artifacts(
 def download_artifacts(api: Api, task_id: str, folder: Path) -> list[Path]:
     """Saves all files of a task below `folder`; names that would leave it are refused."""
     saved = []
-    for artifact in api.get(f"{_path(task_id)}/artifacts", pageSize=1000).get("artifacts", []):
+    for artifact in api.every(f"{_path(task_id)}/artifacts", "artifacts"):
         path = (folder / artifact["name"]).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise CliError(f"the artifact name {artifact['name']!r} leads out of {folder}")

@@ -13,6 +13,7 @@ from automesh.local.record import StackRecord
 from automesh.local.settings import LocalSettings, environment
 from automesh.local.stack import CANNOT_GO_ON, EXIT_ALREADY_RUNS, SUPERVISOR, AlreadyRuns, Stack
 from automesh.local.supervise import supervise
+from automesh.mesh.settings import read_settings
 from automesh.telemetry.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ class Silence:
 
 def main(arguments: list[str]) -> int:
     """0 after a clean stop, 1 when the stack could not start, EXIT_ALREADY_RUNS when another supervisor was first."""
-    settings = LocalSettings()
+    settings = read_settings(LocalSettings)
     configure_logging(SUPERVISOR, settings.log_level)
     try:
         asyncio.run(supervise(Stack(StackOptions.from_json(arguments[0]), settings, environment(), Silence())))

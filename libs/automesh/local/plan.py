@@ -81,6 +81,7 @@ def make_plan(
     found_by = registry(state, options.registry, settings, inherited)
     control_folder = socket_folder(state.run, _CONTROL_SOCKET)
     env = {
+        **_defaults(state),
         **inherited,
         **behind.env,
         **found_by.env,
@@ -206,10 +207,13 @@ def _common(state: LocalState, settings: LocalSettings, control_port: int) -> di
         "AUTOMESH_STATE_DIR": str(state.folder),
         "AUTOMESH_CONTROL_ADDRESS": f"localhost:{control_port}",
         "AUTOMESH_KEYRING_FILE": str(state.keyring),
-        "AUTOMESH_BLOBS_URL": state.blobs.as_uri(),
         "AUTOMESH_LOG_LEVEL": settings.log_level,
-        "AUTOMESH_DRAIN_TIMEOUT_S": "5",
     }
+
+
+def _defaults(state: LocalState) -> dict[str, str]:
+    """What the environment of `automesh up` may say otherwise."""
+    return {"AUTOMESH_BLOBS_URL": state.blobs.as_uri(), "AUTOMESH_DRAIN_TIMEOUT_S": "5"}
 
 
 def _at_port(port: int, ca_file: Path) -> Check:
