@@ -42,7 +42,7 @@ HTTP_STATUS: dict[int, int] = {
 _UNAUTHORIZED = 401
 # What gRPC itself says about a connection names addresses that are nobody's business outside of the mesh.
 _TRANSPORT_TEXT = re.compile(
-    r"ipv[46]:|unix:|Socket closed|xds|connections to all backends|DNS|GOAWAY|recvmsg|handshake", re.I
+    r"ipv[46]:|unix:|Socket closed|xds|connections to all backends|weighted_target|DNS|GOAWAY|recvmsg|handshake", re.I
 )
 
 

@@ -1,6 +1,9 @@
 """What a local stack consists of, and what each of its processes is told."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -211,7 +214,8 @@ def test_a_port_that_another_stack_holds_names_that_stack_and_how_to_stop_it(sta
     command = [sys.executable, "-c", supervise, "automesh.local", serve + "sys.stdin.read()"]
     environment = {**os.environ, "AUTOMESH_STATE_DIR": str(tmp_path / "other")}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as supervisor:
-        assert supervisor.stdin and supervisor.stdout
+        assert supervisor.stdin is not None
+        assert supervisor.stdout is not None
         port = int(supervisor.stdout.readline())
         with pytest.raises(PortRefused, match=r"belongs to the stack in .*other: .*automesh --state-dir .*other down"):
             planned(state, port=port)

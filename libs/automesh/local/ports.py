@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import socket
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from automesh.core.errors import AutomationError, Kind
 
 HOST = "127.0.0.1"
 _COMMAND_CHARACTERS = 60
+_STATE_DIR = "AUTOMESH_STATE_DIR"
 
 
 class PortRefused(AutomationError):
@@ -75,6 +77,23 @@ def _listens(connection: Any) -> int:
     return int(connection.laddr.port) if connection.status == psutil.CONN_LISTEN else 0
 
 
+def _how_to_stop(pid: int) -> str:
+    """A process of another stack would only be started again by its supervisor."""
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        folder = process.environ().get(_STATE_DIR, "")
+        supervised = any(_is_supervisor(parent.cmdline()) for parent in process.parents()[:2])
+        if folder and supervised:
+            return f"it belongs to the stack in {folder}: stop that (`automesh --state-dir {shlex.quote(folder)} down`)"
+    return f"stop it (`kill {pid}`)"
+
+
+def _is_supervisor(command: list[str]) -> bool:
+    return bool({"automesh.local", "automesh.cli"} & set(command)) or any(
+        os.path.basename(word) == "automesh" for word in command[:3]
+    )
+
+
 def _refused(port: int, what: str, option: str, error: OSError) -> PortRefused:
     if error.errno == errno.EACCES:
         return PortRefused(
@@ -85,7 +104,7 @@ def _refused(port: int, what: str, option: str, error: OSError) -> PortRefused:
         return PortRefused(f"port {port} for {what} cannot be used: {error.strerror}; choose another with {option}")
     who = holder(port)
     named = f"by `{who[1]}` (process {who[0]})" if who else "by a program of somebody else"
-    mend = f"stop it (`kill {who[0]}`)" if who else "stop it"
+    mend = _how_to_stop(who[0]) if who else "stop it"
     return PortRefused(
         f"port {port} for {what} is taken {named}: {mend}, or choose another with {option} (0 takes any free one)",
         port=port,
