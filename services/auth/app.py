@@ -28,7 +28,6 @@ from automesh.mesh.server import Bound
 from automesh.storage.migrations import migrate
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
-from services.auth.audit_sink import LocalAuditSink
 from services.auth.crypto.argon2_hasher import Argon2Hasher
 from services.auth.crypto.jwt import JwtSigner, new_signing_key, public_jwk
 from services.auth.domain.api_keys import ApiKeys
@@ -49,6 +48,7 @@ from services.auth.pki.layout import Layout
 from services.auth.pki.password_file import PasswordFile
 from services.auth.service.api_key_service import ApiKeyServicer
 from services.auth.service.audit_service import AuditServicer
+from services.auth.service.audit_sink import LocalAuditSink
 from services.auth.service.certificate_service import CertificateServicer
 from services.auth.service.token_service import TokenServicer
 from services.auth.service.user_service import UserServicer

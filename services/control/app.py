@@ -12,15 +12,15 @@ from automesh.mesh.bootstrap import control_socket
 from automesh.mesh.identity import SpiffeId
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
-from services.control.ads import AdsServicer
 from services.control.clients.probe import GrpcHealthProbe
 from services.control.domain.instance import Instance
 from services.control.domain.observatory import Observatory
 from services.control.domain.ports import Catalogue
 from services.control.domain.topology import Topology
-from services.control.local_socket import serve_local_socket
 from services.control.loops.follow import follow
 from services.control.loops.resolve import Resolver
+from services.control.service.ads import AdsServicer
+from services.control.service.local_socket import serve_local_socket
 from services.control.service.mesh import MeshServicer
 from services.control.service.registry import RegistryServicer
 from services.control.settings import Settings

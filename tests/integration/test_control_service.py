@@ -19,13 +19,13 @@ from automesh.control.v1 import mesh_service_pb2 as pb
 from automesh.control.v1 import mesh_service_pb2_grpc as rpc
 from automesh.mesh.server import Bound
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
-from services.control.ads import AdsServicer
 from services.control.clients.probe import GrpcHealthProbe
 from services.control.domain.instance import Instance
 from services.control.domain.observatory import Observatory
 from services.control.domain.topology import Topology
-from services.control.local_socket import BadSocketPath, serve_local_socket
 from services.control.resources.bundle import LISTENER
+from services.control.service.ads import AdsServicer
+from services.control.service.local_socket import BadSocketPath, serve_local_socket
 from services.control.service.mesh import MeshServicer
 
 

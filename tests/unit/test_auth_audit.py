@@ -7,11 +7,11 @@ import pytest
 from automesh.core.errors import PermissionDenied, ValidationError
 from automesh.core.ids import new_id
 from automesh.mesh import audit
-from services.auth.audit_sink import LocalAuditSink
 from services.auth.domain.actor import Actor, Origin
 from services.auth.domain.audit import AuditEvent, AuditFilter, AuditLog
 from services.auth.domain.roles import PERMISSIONS, permissions_of
 from services.auth.fakes.things import FakeAuditStore, FakeClock
+from services.auth.service.audit_sink import LocalAuditSink
 
 
 class House:

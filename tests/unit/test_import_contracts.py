@@ -25,6 +25,7 @@ FORBIDDEN = [
     ("Rooms of a service", "services/auth/store.py", "import services.auth.service"),
     ("Rooms of a service", "services/auth/convert.py", "import services.auth.settings"),
     ("Rooms of a service", "services/auth/service.py", "import services.auth.app"),
+    ("Rooms of a service", "services/auth/attic.py", "import os"),  # no room of that name
     ("Rooms of the gateway", "gateway/settings.py", "import gateway.app"),
     ("A domain is pure", "services/auth/domain/x.py", "import grpc"),
     ("A domain is pure", "services/auth/domain/x.py", "import asyncpg"),

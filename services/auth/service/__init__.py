@@ -1,1 +1,1 @@
-"""The rpcs of automesh.auth.v1: translate the request, ask the domain, translate back."""
+"""The rpcs of automesh.auth.v1, and auth's own audit entries: translate, ask the domain, translate back."""

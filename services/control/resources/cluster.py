@@ -14,10 +14,8 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, 
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from google.protobuf.wrappers_pb2 import UInt32Value
 
+from automesh.mesh.bootstrap import CERTIFICATE_PROVIDER
 from services.control.resources.listener import packed
-
-CERTIFICATE_PROVIDER = "mesh"
-"""The name that each process's bootstrap gives to the files of its certificate."""
 
 MAX_REQUESTS = 100_000
 """Calls in flight from one client to one service; gRPC's own default of 1,024 is too few for streams."""

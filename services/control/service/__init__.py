@@ -1,1 +1,1 @@
-"""Control's servicers: they translate, and nothing else."""
+"""What control serves: its rpcs, xDS, and the Unix socket for xDS clients of this host."""

@@ -13,9 +13,9 @@ from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceSe
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
 from automesh.core.errors import Exhausted
-from services.control.ads_stream import AdsStream
 from services.control.domain.topology import Topology
 from services.control.resources.bundle import BundleMaker
+from services.control.service.ads_stream import AdsStream
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class AdsServicer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # x
         self._streams = 0
         self._epoch = f"{time.time_ns() // 1_000_000:x}"  # tells the versions of one run of control from the next
 
-    async def StreamAggregatedResources(  # noqa: N802 - name of the rpc
+    async def StreamAggregatedResources(
         self, request_iterator: AsyncIterator[DiscoveryRequest], context: Any
     ) -> AsyncGenerator[DiscoveryResponse]:
         """Sends what was asked for, then each change, until the client goes or control stops."""

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from automesh.core.errors import AutomationError, Kind
-from services.control.ads import AdsServicer
+from services.control.service.ads import AdsServicer
 
 log = structlog.get_logger(__name__)
 
