@@ -17,10 +17,10 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from google.rpc.status_pb2 import Status
 
 from automesh.core.errors import Exhausted, ValidationError
-from services.control import ads_stream
 from services.control.domain.instance import Instance
 from services.control.domain.topology import Topology
 from services.control.resources.bundle import CLUSTER, ENDPOINTS, LISTENER, BundleMaker
+from services.control.service import ads_stream
 from services.control.service.ads import AdsServicer
 from services.control.service.ads_stream import AdsStream
 
