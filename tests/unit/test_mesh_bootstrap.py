@@ -18,14 +18,14 @@ FILES = IdentityFiles(Path("/keys"))
 
 def test_the_bootstrap_names_control_and_the_files_of_the_certificate() -> None:
     document = bootstrap.xds_bootstrap(
-        control_address="localhost:7400", identity=FILES, instance_id="inst_1", service="gateway", zone="a"
+        control_address="localhost:7400", identity=FILES, instance_id="inst_1", service="gateway"
     )
     (server,) = document["xds_servers"]
     assert server["server_uri"] == "localhost:7400"
     assert server["channel_creds"][0]["type"] == "tls"
     assert document["node"]["id"] == "inst_1"
     assert document["node"]["cluster"] == "gateway"
-    assert document["node"]["locality"] == {"zone": "a"}
+    assert document["node"]["locality"] == {"zone": bootstrap.DEFAULT_ZONE}
     watcher = document["certificate_providers"][bootstrap.CERTIFICATE_PROVIDER]
     assert watcher["plugin_name"] == "file_watcher"
     assert watcher["config"]["certificate_file"] == "/keys/cert.pem"

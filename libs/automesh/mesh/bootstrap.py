@@ -27,8 +27,6 @@ def xds_bootstrap(
     identity: IdentityFiles,
     instance_id: str,
     service: str,
-    zone: str = "",
-    metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The bootstrap document of a process of the mesh, for gRPC's C core (Python, C++, Ruby, PHP)."""
     files = {
@@ -38,17 +36,15 @@ def xds_bootstrap(
         "refresh_interval": REFRESH_INTERVAL,
     }
     return {
-        "node": _node(instance_id, service, zone, metadata),
+        "node": _node(instance_id, service),
         "xds_servers": [_server(control_address, {"type": "tls", "config": files})],
         "certificate_providers": {CERTIFICATE_PROVIDER: {"plugin_name": "file_watcher", "config": files}},
     }
 
 
-def local_xds_bootstrap(
-    *, socket_path: str, identity: IdentityFiles, instance_id: str, service: str, zone: str = ""
-) -> dict[str, Any]:
+def local_xds_bootstrap(*, socket_path: str, identity: IdentityFiles, instance_id: str, service: str) -> dict[str, Any]:
     """The same for clients that can only speak plaintext to an xDS server (Node): over control's Unix socket."""
-    document = xds_bootstrap(control_address="", identity=identity, instance_id=instance_id, service=service, zone=zone)
+    document = xds_bootstrap(control_address="", identity=identity, instance_id=instance_id, service=service)
     return {**document, "xds_servers": [_server(f"unix:{socket_path}", {"type": "insecure"})]}
 
 
@@ -66,13 +62,8 @@ def install(document: Mapping[str, Any]) -> None:
     os.environ[VARIABLE] = json.dumps(document)
 
 
-def _node(instance_id: str, service: str, zone: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    return {
-        "id": instance_id,
-        "cluster": service,
-        "locality": {"zone": zone or DEFAULT_ZONE},
-        "metadata": dict(metadata or {}),
-    }
+def _node(instance_id: str, service: str) -> dict[str, Any]:
+    return {"id": instance_id, "cluster": service, "locality": {"zone": DEFAULT_ZONE}}  # which Node insists on
 
 
 def _server(uri: str, credentials: Mapping[str, Any]) -> dict[str, Any]:

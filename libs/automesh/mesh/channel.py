@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from automesh.mesh.caller import current_caller
+from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -94,8 +95,8 @@ def _with_request(metadata: Metadata | None) -> list[tuple[str, str | bytes]]:
     caller = current_caller()
     sent = list(metadata or ())
     present = {key for key, _ in sent}
-    if caller.request_id and "x-request-id" not in present:
-        sent.append(("x-request-id", caller.request_id))
-    if caller.traceparent and "traceparent" not in present:
-        sent.append(("traceparent", caller.traceparent))
+    if caller.request_id and REQUEST_ID not in present:
+        sent.append((REQUEST_ID, caller.request_id))
+    if caller.traceparent and TRACEPARENT not in present:
+        sent.append((TRACEPARENT, caller.traceparent))
     return sent

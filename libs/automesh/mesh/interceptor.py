@@ -23,13 +23,12 @@ from automesh.mesh.identity import BadIdentity, SpiffeId
 from automesh.mesh.policy import AccessTable, Rule
 from automesh.mesh.tokens import Claims, TokenVerifier
 from automesh.telemetry.metrics import ServerMetrics
-from automesh.telemetry.traces import TRACEPARENT, new_request_id, new_traceparent, valid_traceparent
+from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT, new_request_id, new_traceparent, valid_traceparent
 
 log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 SLOW_S = 1.0
-REQUEST_ID = "x-request-id"
 # No "username": people type passwords there when they sign in.
 _RESOURCES = ("task_id", "user_id", "key_id", "agent_id", "name")
 _MAX_REQUEST_ID = 128

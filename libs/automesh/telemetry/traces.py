@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import re
 
-TRACEPARENT = "traceparent"
+TRACEPARENT, REQUEST_ID = "traceparent", "x-request-id"
+"""The metadata keys that are forwarded from call to call."""
 _SHAPE = re.compile(r"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
