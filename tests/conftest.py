@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "root": (find_root, "this test must run as root"),
     "gpu": (find_gpu, "there is no GPU here"),
 }
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works in what tests start, even where this run itself was started in the background without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -69,10 +69,10 @@ def test_roles_hold_the_permissions_of_the_security_model() -> None:
     tasks = {"task.create", "task.read", "task.update", "task.delete", "task.cancel"}
     assert permissions_of(["viewer"]) == viewer
     assert permissions_of(["developer"]) == viewer | tasks | {"apikey.write", "certificate.issue"}
-    assert permissions_of(["agent"]) == {"work.lease", "task.read"}
+    assert permissions_of(["agent"]) == {"work.lease", "task.read", "certificate.issue"}
     assert permissions_of(["admin"]) == PERMISSIONS - {"tenant.any"}
     assert permissions_of(["operator"]) == PERMISSIONS
-    assert permissions_of(["agent", "viewer"]) == viewer | {"work.lease"}
+    assert permissions_of(["agent", "viewer"]) == viewer | {"work.lease", "certificate.issue"}
     assert permissions_of([]) == permissions_of(["a role of yesterday"]) == frozenset()
 
 
@@ -144,9 +144,8 @@ async def test_an_unknown_role_is_refused(house: House) -> None:
 
 @pytest.mark.parametrize("role", sorted(ROLES))
 async def test_nobody_gives_a_role_that_holds_more_than_their_own(house: House, role: str) -> None:
-    giver = Actor(
-        subject="user_1", tenant_id="default", permissions=frozenset({"user.write", "task.read", "work.lease"})
-    )
+    held = frozenset({"user.write", "task.read", "work.lease", "certificate.issue"})
+    giver = Actor(subject="user_1", tenant_id="default", permissions=held)
     if role == "agent":
         await house.directory.create(giver, wanted("bob", role), PASSWORD)
         return
