@@ -104,6 +104,15 @@ async def test_an_unimplemented_method_says_so(mesh: InProcessMesh) -> None:
     assert (await failure(stub.ListServices(pb.ListServicesRequest()))).reason == "UNIMPLEMENTED"
 
 
+@pytest.mark.parametrize("where", ["automesh.local/ns/other", "elsewhere.test/ns/dev"])
+async def test_a_service_of_another_environment_or_trust_domain_is_nobody(mesh: InProcessMesh, where: str) -> None:
+    stranger = mesh.ca._stored(mesh.folder / "stranger", mesh.ca.identity([f"spiffe://{where}/sa/gateway"]))
+    stub = rpc.MeshServiceStub(await mesh.channel(identity=stranger))
+    error = await failure(stub.GetHealth(pb.GetHealthRequest()))
+    assert isinstance(error, Unauthenticated)
+    assert "is not ours" in error.message
+
+
 async def test_a_certificate_with_two_uris_is_nobody(mesh: InProcessMesh) -> None:
     uris = ["spiffe://automesh.local/ns/dev/sa/agent", "spiffe://automesh.local/ns/dev/sa/control"]
     two = mesh.ca._stored(mesh.folder / "two", mesh.ca.identity(uris))

@@ -37,8 +37,11 @@ _MAX_REQUEST_ID = 128
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards a server of the mesh."""
 
-    def __init__(self, access: AccessTable, tokens: TokenVerifier, audit: AuditLog, *, trust_domain: str) -> None:
-        self._access, self._tokens, self._audit, self._trust_domain = access, tokens, audit, trust_domain
+    def __init__(
+        self, access: AccessTable, tokens: TokenVerifier, audit: AuditLog, *, trust_domain: str, environment: str
+    ) -> None:
+        self._access, self._tokens, self._audit = access, tokens, audit
+        self._trust_domain, self._environment = trust_domain, environment
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
@@ -90,6 +93,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise Unauthenticated(error.message) from error
         if workload.trust_domain != self._trust_domain:
             raise Unauthenticated(f"the trust domain {workload.trust_domain} is not ours")
+        # One CA may serve several (on Kubernetes: namespaces), and anybody may name a service "agent" in theirs.
+        if workload.environment != self._environment:
+            raise Unauthenticated(f"the environment {workload.environment} is not ours")
         return workload
 
     def rule(self, method: str) -> Rule:

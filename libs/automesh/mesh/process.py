@@ -200,7 +200,7 @@ def _interceptor(mesh: Mesh, bounds: Sequence[Bound], audit: AuditLog) -> CallIn
     issuer = SpiffeId.for_service(settings.trust_domain, settings.environment, AUTH)
     tokens = TokenVerifier(str(issuer), mesh.jwks_source or mesh.auth().keys)
     access = AccessTable(bound.descriptor for bound in bounds)
-    return CallInterceptor(access, tokens, audit, trust_domain=settings.trust_domain)
+    return CallInterceptor(access, tokens, audit, trust_domain=settings.trust_domain, environment=settings.environment)
 
 
 def _connection_age(mesh: Mesh) -> float:

@@ -72,7 +72,7 @@ async def in_process_mesh(
         audit = _CollectedAudit(place / "audit", service)
         verifier = TokenVerifier(mint.issuer, mint.keys)
         access = AccessTable(bound.descriptor for bound in bounds)
-        guard = CallInterceptor(access, verifier, audit, trust_domain=ca.trust_domain)
+        guard = CallInterceptor(access, verifier, audit, trust_domain=ca.trust_domain, environment=ca.environment)
         health = Health()
         server = make_server(bounds, guard, health, max_connection_age_s=CONNECTION_AGE_S)
         port = listen(server, "127.0.0.1:0", ca.service(service))

@@ -78,7 +78,8 @@ class EmbeddedWorld:
             AccessTable([descriptor]),
             TokenVerifier(mint.issuer, mint.keys),
             self._audit,
-            trust_domain="automesh.local",
+            trust_domain=self.ca.trust_domain,
+            environment=self.ca.environment,
         )
         self._server = make_server([bound], guard, Health(), max_connection_age_s=600)
         listen(self._server, f"127.0.0.1:{self._port}", self.ca.service("control"))
