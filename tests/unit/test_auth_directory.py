@@ -70,7 +70,7 @@ def test_roles_hold_the_permissions_of_the_security_model() -> None:
     assert permissions_of(["viewer"]) == viewer
     assert permissions_of(["developer"]) == viewer | tasks | {"apikey.write", "certificate.issue"}
     assert permissions_of(["agent"]) == {"work.lease", "task.read", "certificate.issue"}
-    assert permissions_of(["admin"]) == PERMISSIONS - {"tenant.any"}
+    assert permissions_of(["admin"]) == PERMISSIONS - {"tenant.any", "agent.drain"}
     assert permissions_of(["operator"]) == PERMISSIONS
     assert permissions_of(["agent", "viewer"]) == viewer | {"work.lease", "certificate.issue"}
     assert permissions_of([]) == permissions_of(["a role of yesterday"]) == frozenset()

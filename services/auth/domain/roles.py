@@ -29,6 +29,7 @@ PERMISSIONS = frozenset(
 TENANT_ANY = "tenant.any"
 """Reaches every tenant; operators of the stack hold it."""
 
+_OPERATORS_ONLY = frozenset({TENANT_ANY, "agent.drain"})  # agents of the platform work for every tenant
 _VIEWER = frozenset({"task.read", "agent.read", "mesh.read", "apikey.read"})
 _TASKS = frozenset(permission for permission in PERMISSIONS if permission.startswith("task."))
 
@@ -37,7 +38,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     "developer": _VIEWER | _TASKS | {"apikey.write", "certificate.issue"},
     # An agent of somebody's own renews its client certificate every day.
     "agent": frozenset({"work.lease", "task.read", "certificate.issue"}),
-    "admin": PERMISSIONS - {TENANT_ANY},
+    "admin": PERMISSIONS - _OPERATORS_ONLY,
     "operator": PERMISSIONS,
 }
 ADMIN, OPERATOR = "admin", "operator"
