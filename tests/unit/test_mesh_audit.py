@@ -2,10 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from automesh.core.errors import Unavailable
 from automesh.mesh.audit import AuditEvent, AuditLog
@@ -126,3 +129,43 @@ async def test_a_text_of_any_length_does_not_stop_the_entries_behind_it(tmp_path
     while await audit.ship(sink):
         pass
     assert [each.resource for each in sink.events] == ["\x01" * 512, "2"]
+
+
+@contextmanager
+def full_disk_at(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        with structlog.testing.capture_logs():  # pytest keeps what is printed in files
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_while_the_disk_is_full_nothing_may_be_changed_and_no_entry_is_lost(tmp_path: Path) -> None:
+    audit, sink = log(tmp_path), Sink()
+    audit.record(event(0))
+    size = (tmp_path / "sample-one.jsonl").stat().st_size
+    with full_disk_at(size + 20):
+        audit.record(event(1))  # of a call that had begun
+        with pytest.raises(Unavailable, match="no room on the disk"):
+            audit.require_room()
+        assert (tmp_path / "sample-one.jsonl").stat().st_size == size, "half a line is taken back"
+    audit.require_room()
+    while await audit.ship(sink):
+        pass
+    assert [each.resource for each in sink.events] == ["0", "1"]
+
+
+async def test_shipping_goes_on_after_a_full_disk(tmp_path: Path) -> None:
+    audit, sink = log(tmp_path, max_bytes=4000), Sink()
+    with full_disk_at(0):
+        audit.record(event(0))
+        shipping = asyncio.create_task(audit.ship_forever(sink))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await sink.got.wait()
+    assert not shipping.done()
+    shipping.cancel()
+    assert [each.resource for each in sink.events] == ["0"]

@@ -1,15 +1,17 @@
 """The audit trail of a process: every entry is on disk before the call is answered, then shipped to auth.
 
-The spool survives a kill -9 of the process and an absence of auth. It is bounded: when it is full, calls that would
-have to be audited are refused, because an action that nobody can find again must not happen.
+The spool survives a kill -9 of the process and an absence of auth. It is bounded: when it, or its disk, is full, calls
+that would have to be audited are refused, because an action that nobody can find again must not happen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -27,6 +29,8 @@ BATCH = 500
 MAX_SPOOL_BYTES = 64 * 1024 * 1024
 SHIP_EVERY_S = 0.25
 RETRY_S = 2.0
+MAX_WAITING = 10_000
+"""Entries kept in memory while the disk is full: those of calls that had begun, and of calls that are denied."""
 MAX_TEXT = 512
 """Characters of one field, as auth keeps them. Callers choose some of them, and a line must fit into one read."""
 
@@ -65,6 +69,7 @@ class AuditLog:
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._size = os.fstat(self._file).st_size
         self._shipped = 0
+        self._waiting: deque[bytes] = deque()
         self._closed = False
 
     @property
@@ -73,31 +78,50 @@ class AuditLog:
         return self._size < self._max_bytes
 
     def require_room(self) -> None:
-        """Raises Unavailable when the spool is full."""
+        """Raises Unavailable when the spool, or its disk, is full."""
         if not self.has_room:
             raise Unavailable(
                 "the audit spool is full because auth cannot be reached: nothing may be changed meanwhile"
             )
+        if not self._caught_up():
+            raise Unavailable("the audit entries find no room on the disk: nothing may be changed until there is some")
 
     def record(self, event: AuditEvent) -> None:
-        """Writes the entry to the spool."""
+        """Writes the entry to the spool; it waits in memory while the disk is full, as what it is about is done."""
         line = orjson.dumps({name: getattr(event, name)[:MAX_TEXT] for name in _FIELDS}) + b"\n"
         if self._closed:  # a call that ends with the process: its entry is for the next one
             with self._path.open("ab") as spool:
                 spool.write(line)
             return
-        os.write(self._file, line)
-        self._size += len(line)
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(line)
+        self._caught_up()
+
+    def _caught_up(self) -> bool:
+        """Writes what waits; whether it found room."""
+        while self._waiting:
+            line = self._waiting[0]
+            try:
+                _write_whole(self._file, line)
+            except OSError as error:
+                os.ftruncate(self._file, self._size)  # half a line would spoil the next one
+                if len(self._waiting) == 1:
+                    log.error("audit entries find no room", error=str(error), folder=str(self._folder))
+                return False
+            self._size += len(line)
+            self._waiting.popleft()
+        return True
 
     async def ship_forever(self, sink: AuditSink) -> None:
         """Sends what is spooled, and what dead processes of this service left behind, until cancelled."""
         while True:
             try:
+                self._caught_up()
                 await self._adopt(sink)
                 while await self.ship(sink):
                     pass
                 await asyncio.sleep(SHIP_EVERY_S)
-            except AutomationError as error:
+            except (AutomationError, OSError) as error:
                 log.warning(
                     "audit entries wait in the spool", error=str(error), spooled_bytes=self._size - self._shipped
                 )
@@ -117,7 +141,8 @@ class AuditLog:
 
     async def close(self, sink: AuditSink, *, timeout_s: float = 2.0) -> None:
         """A last try to send; what is not sent stays on disk for the next process of the service."""
-        with contextlib.suppress(AutomationError, TimeoutError):
+        self._caught_up()
+        with contextlib.suppress(AutomationError, OSError):
             async with asyncio.timeout(timeout_s):
                 while await self.ship(sink):
                     pass
@@ -130,21 +155,32 @@ class AuditLog:
         """Drops what is sent. Where entries never stop coming in, waiting for an empty file would fill the disk."""
         rest = os.pread(self._file, self._size - self._shipped, self._shipped)
         if rest:
-            self._replace(rest)
+            self._size = self._replace(rest)
         else:
             os.ftruncate(self._file, 0)
-        self._size, self._shipped = len(rest), 0
+            self._size = 0
+        self._shipped = 0
 
-    def _replace(self, rest: bytes) -> None:
+    def _replace(self, rest: bytes) -> int:
+        """The new size. Raises OSError, with nothing changed, when the disk is full."""
         # A copy, as of another process, until it is done: a kill in between loses nothing, at worst sends twice.
         path = self._path.with_stem(f"{self._path.stem}-rest")
         copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(copy, rest)
-            os.ftruncate(self._file, 0)
-            os.write(self._file, rest)
+            _write_whole(copy, rest)
+        except OSError:
+            os.close(copy)
             path.unlink()
+            raise
+        try:
+            os.ftruncate(self._file, 0)
+            _write_whole(self._file, rest)
+            path.unlink()
+            return len(rest)
+        except OSError:
+            os.ftruncate(self._file, 0)
+            return 0  # the copy is sent as what a dead process left
         finally:
             os.close(copy)
 
@@ -154,6 +190,12 @@ class AuditLog:
 
     def _others(self) -> list[Path]:
         return [path for path in self._folder.glob(f"{self._service}-*.jsonl") if path != self._path]
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    """All or an OSError: a disk that is nearly full takes a part and says nothing."""
+    if os.write(file, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def _ship_orphan(path: Path, sink: AuditSink) -> None:

@@ -6,7 +6,8 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -25,7 +26,7 @@ def configure_logging(
 
     `stream` None is standard error.
     """
-    output = stream or sys.stderr
+    output = _Steady(stream or sys.stderr)
     number = getattr(logging, level.upper())
     shared: list[structlog.typing.Processor] = [
         _adding({"service": service}, context),
@@ -39,16 +40,34 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, output)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(output)
+    handler = logging.StreamHandler(cast(TextIO, output))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[_without_internals, render], foreign_pre_chain=shared)
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+class _Steady:
+    """Loses lines rather than raise: a full disk, or a reader that has gone, must not end what wanted to tell of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As of a text stream."""
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As of a text stream."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _adding(fixed: Mapping[str, str], context: Context) -> structlog.typing.Processor:
