@@ -69,7 +69,7 @@ def age(time: str) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
     """A table in the house's style. Cells are shown as they are, whatever brackets are in them."""
-    made = Table(title=title or None, box=None, header_style="bold", pad_edge=False)
+    made = Table(title=title or None, box=None, header_style="bold", pad_edge=False, show_header=any(columns))
     for number, column in enumerate(columns):
         made.add_column(column, no_wrap=number == 0, overflow="fold")  # the first column names the thing: never cut
     for row in rows:
