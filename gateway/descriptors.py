@@ -49,8 +49,6 @@ class Rpc:
     response: Descriptor
     client_streaming: bool
     server_streaming: bool
-    safe: bool
-    """Marked NO_SIDE_EFFECTS."""
     anonymous: bool
     """Nobody needs to sign in."""
     permission: str
@@ -143,7 +141,6 @@ def _rpcs(pool: DescriptorPool, file: descriptor_pb2.FileDescriptorProto) -> Ite
                     response=pool.FindMessageTypeByName(method.output_type[1:]),
                     client_streaming=method.client_streaming,
                     server_streaming=method.server_streaming,
-                    safe=method.options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS,
                     anonymous=method.options.Extensions[access_pb2.access].anonymous,
                     permission=method.options.Extensions[access_pb2.access].permission,
                     rules=rules,

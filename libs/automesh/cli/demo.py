@@ -32,7 +32,6 @@ MODULES = ("packaging.version", "packaging.specifiers", "packaging.markers")
 """Real input: modules of an installed library that nobody here wrote."""
 
 LIMIT_S = 280.0
-STOP_S = 60
 LOG_LINES = 6
 
 

@@ -56,11 +56,9 @@ class EmbeddedPostgres:
     Either `start` and `stop` it, or `prepare` it and let a supervisor spawn `command`.
     """
 
-    def __init__(
-        self, data_dir: Path, socket_dir: Path, *, bin_dir: Path | None = None, need_bytes: int = _NEED_BYTES
-    ) -> None:
+    def __init__(self, data_dir: Path, socket_dir: Path, *, need_bytes: int = _NEED_BYTES) -> None:
         self._data = data_dir.absolute()
-        self._bin = bin_dir or find_binaries()
+        self._bin = find_binaries()
         self._need_bytes = need_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self.socket_dir = socket_folder(socket_dir, _SOCKET)

@@ -19,13 +19,11 @@ def known(given: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return given
 
 
-def number(given: Mapping[str, Any], key: str, *, default: float, least: float = 0.0, most: float) -> float:
-    """A number of the input, within its bounds."""
+def number(given: Mapping[str, Any], key: str, *, default: float, most: float) -> float:
+    """A number of the input, from 0 to `most`."""
     value = given.get(key)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ValidationError(
-            f"{key} is {value!r}: it must be a number from {least:g} to {most:g}", field=f"task.input.{key}"
-        )
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValidationError(f"{key} is {value!r}: it must be a number from 0 to {most:g}", field=f"task.input.{key}")
     return float(value)

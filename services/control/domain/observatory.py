@@ -23,12 +23,11 @@ class Observatory:
         *,
         expected: Sequence[str],
         essential: Sequence[str],
-        fresh_s: float = FRESH_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topology, self._probe = topology, probe
         self._expected, self._essential = tuple(expected), tuple(essential)
-        self._fresh_s, self._monotonic = fresh_s, monotonic
+        self._monotonic = monotonic
         self._lock = asyncio.Lock()
         self._seen: MeshHealth | None = None
         self._seen_at = 0.0
@@ -36,7 +35,7 @@ class Observatory:
     async def health(self) -> MeshHealth:
         """At most a second old. Callers that come together share one look."""
         async with self._lock:
-            if self._seen is None or self._monotonic() - self._seen_at >= self._fresh_s:
+            if self._seen is None or self._monotonic() - self._seen_at >= FRESH_S:
                 self._seen = await self._look()
                 self._seen_at = self._monotonic()
             return self._seen

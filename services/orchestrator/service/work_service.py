@@ -24,6 +24,7 @@ from services.orchestrator.service.caller import owner_of, tenant_of
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
 
+ATTACH_WITHIN_S = 30.0
 MAX_BATCH = 256
 """Frames of one agent that are written together, or wait meanwhile; then its stream is read no further."""
 
@@ -31,10 +32,9 @@ MAX_BATCH = 256
 class WorkServicer(rpc.WorkServiceServicer):
     """The agents' side of the orchestrator."""
 
-    def __init__(self, desk: WorkDesk, *, max_message_bytes: int, attach_within_s: float = 30.0) -> None:
+    def __init__(self, desk: WorkDesk, *, max_message_bytes: int) -> None:
         self._desk = desk
         self._max_message_bytes = max_message_bytes
-        self._attach_within_s = attach_within_s
 
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:
         agent_id = await self._desk.register(request.agent_id, owner_of(current_caller()), convert.new_agent(request))
@@ -68,7 +68,7 @@ class WorkServicer(rpc.WorkServiceServicer):
 
     async def _first(self, requests: AsyncIterator[pb.WorkRequest]) -> pb.WorkRequest:
         try:
-            async with asyncio.timeout(self._attach_within_s):
+            async with asyncio.timeout(ATTACH_WITHIN_S):
                 return await anext(requests)
         except (StopAsyncIteration, TimeoutError) as error:
             raise ValidationError("a Work stream begins with `attach`", field="attach") from error
