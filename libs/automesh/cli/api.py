@@ -6,6 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -140,7 +141,8 @@ class Api:
             "refreshToken": tokens.get("refreshToken", ""),
             "expiresAt": time.time() + lifetime_s * 0.8,
         }
-        save_private(self.target.state.session_file, json.dumps(self._session))
+        with suppress(OSError):  # on a full disk this command still does its work, and the next signs in anew
+            save_private(self.target.state.session_file, json.dumps(self._session))
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.access_token()}"}

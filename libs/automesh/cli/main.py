@@ -38,13 +38,17 @@ EXIT_INTERRUPTED = 130
 
 
 def app() -> None:
-    """Runs the command; errors are one message and the next step, never a traceback."""
+    """Runs the command; errors are one message and (where there is one) the next step, never a traceback."""
     try:
         cli()
     except AutomationError as error:
         errors.print(Text.assemble(("error: ", "red"), literal(error.message)), soft_wrap=True)
         if next_step := getattr(error, "next_step", ""):
             errors.print(literal(f"       {next_step}", "dim"), soft_wrap=True)
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        errors.print(Text.assemble(("error: ", "red"), literal(where + (error.strerror or str(error)))), soft_wrap=True)
         sys.exit(EXIT_ERROR)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
