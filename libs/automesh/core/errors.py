@@ -4,6 +4,10 @@
     |-- ValidationError      the request is wrong in itself: mend it, then send it again
     |-- TaskError            something about a task
     |-- ModelError           something about a model
+    |-- Unauthenticated, PermissionDenied
+    |-- NotFound, AlreadyExists
+    |-- Exhausted, Unavailable
+    |-- InternalError        our fault, without its text
     `-- (services derive their own, e.g. TaskNotFound(TaskError))
 
 A class carries `kind` (what can the caller do about it?) and `reason` (UPPER_SNAKE, stable, for programs).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +27,25 @@ class Instance:
     healthy: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
     spiffe_id: str = ""
+
+
+async def while_unchanged(
+    healthy: HealthCheck, state: bool, *, limit_s: float, stop: asyncio.Event | None = None
+) -> None:
+    """Returns once the health is no longer `state`, `stop` is set, or after `limit_s` seconds."""
+    stop = stop or asyncio.Event()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while not await stopped_within(stop, HEALTH_POLL_S) and await healthy() is state:
+                pass
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Waits so long at most; whether it is time to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    return stop.is_set()
 
 
 class Registry(Protocol):

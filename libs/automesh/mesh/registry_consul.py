@@ -10,7 +10,7 @@ import structlog
 
 from automesh.core.backoff import Backoff
 from automesh.mesh.consul_client import CONSUL_FAULTS, ConsulConnection
-from automesh.mesh.registry import HEALTH_POLL_S, HealthCheck, Instance
+from automesh.mesh.registry import HealthCheck, Instance, while_unchanged
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class ConsulRegistry:
             say = consul.agent.check.ttl_pass if state else consul.agent.check.ttl_fail
             if not await say(check_id):
                 return
-            await _while_unchanged(healthy, state, limit_s=self._ttl_s / 3)
+            await while_unchanged(healthy, state, limit_s=self._ttl_s / 3)
 
 
 def meta_of(instance: Instance) -> dict[str, str]:
@@ -102,12 +102,3 @@ async def _goodbye(consul: ConsulConnection, instance_id: str) -> None:
         log.warning("could not deregister, the ttl will", instance_id=instance_id, error=repr(error))
     finally:
         await consul.close()
-
-
-async def _while_unchanged(healthy: HealthCheck, state: bool, *, limit_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    until = loop.time() + limit_s
-    while (left := until - loop.time()) > 0:
-        await asyncio.sleep(min(HEALTH_POLL_S, left))
-        if await healthy() is not state:
-            return

@@ -14,7 +14,7 @@ from automesh.control.v1 import registry_service_pb2_grpc as rpc
 from automesh.core.backoff import Backoff
 from automesh.core.errors import PermissionDenied, ValidationError
 from automesh.mesh.identity import BadIdentity, IdentityFiles
-from automesh.mesh.registry import HEALTH_POLL_S, HealthCheck, Instance
+from automesh.mesh.registry import HealthCheck, Instance, stopped_within, while_unchanged
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class EmbeddedRegistry:
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError, BadIdentity, TimeoutError) as error:
                 _raise_if_final(error)
                 log.warning("registry is away, trying again", address=self._address, error=_words(error))
-            await _wait(stop, backoff.next_s())
+            await stopped_within(stop, backoff.next_s())
 
     async def _attach(self, instance: Instance, healthy: HealthCheck, stop: asyncio.Event) -> bool:
         """Holds one stream for as long as it lives. Returns whether control ever answered on it."""
@@ -81,7 +81,7 @@ class EmbeddedRegistry:
                 if not known:
                     log.info("registered", service=instance.service, instance_id=instance.instance_id)
                 known = True
-                await _while_unchanged(healthy, state, stop, limit_s=ttl_s / 3)
+                await while_unchanged(healthy, state, limit_s=ttl_s / 3, stop=stop)
             if stop.is_set():
                 await _goodbye(call)
             return known
@@ -104,21 +104,6 @@ async def _goodbye(call: Call) -> None:
     async with asyncio.timeout(GOODBYE_TIMEOUT_S):
         await call.done_writing()
         await call.code()
-
-
-async def _while_unchanged(healthy: HealthCheck, state: bool, stop: asyncio.Event, *, limit_s: float) -> None:
-    loop = asyncio.get_running_loop()
-    until = loop.time() + limit_s
-    while (left := until - loop.time()) > 0:
-        if await _wait(stop, min(HEALTH_POLL_S, left)) or await healthy() is not state:
-            return
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> bool:
-    """Waits so long at most; whether it is time to stop."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    return stop.is_set()
 
 
 def _request(instance: Instance, healthy: bool) -> pb.HoldRegistrationRequest:
