@@ -376,7 +376,7 @@ async def two(house: House) -> AsyncIterator[tuple[Signals, Mapping[str, Ear]]]:
     steps = {f"send {name}": relay.send_forever for name, relay in relays.items()}
     receive = {f"receive {name}": (lambda name=name: relays[name].receive_forever(signals[name])) for name in relays}
     async with running({**steps, **receive}):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each loop runs to its first wait
         yield signals["one"], heard
 
 
@@ -400,7 +400,7 @@ async def test_what_a_newer_replica_says_counts_as_a_gap() -> None:
     signals.listen(heard)
     relay = FanoutRelay(fanout, replica="one")
     async with running({"receive": lambda: relay.receive_forever(signals)}):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # each loop runs to its first wait
         await fanout.publish(CHANNEL, b'{"replica": "two", "signals": [{"topic": "dance"}]}')
         await fanout.publish(CHANNEL, b"not json")
         await heard.reach(2)
