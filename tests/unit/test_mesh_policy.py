@@ -1,6 +1,9 @@
 """Who may call what."""
 
+from importlib import resources
+
 import pytest
+from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from automesh.auth.v1 import audit_service_pb2, certificate_service_pb2, token_service_pb2, user_service_pb2
@@ -8,6 +11,7 @@ from automesh.core.errors import PermissionDenied, Unauthenticated
 from automesh.mesh.caller import NOBODY, Caller
 from automesh.mesh.identity import SpiffeId
 from automesh.mesh.policy import AccessTable, Rule, UnruledMethod
+from automesh.options.v1 import access_pb2
 from automesh.orchestrator.v1 import task_service_pb2, work_service_pb2
 
 GATEWAY = SpiffeId.for_service("automesh.local", "dev", "gateway")
@@ -105,3 +109,19 @@ def test_a_method_without_a_rule_stops_the_start() -> None:
     pool.Add(file)
     with pytest.raises(UnruledMethod, match=r"test\.Careless\.Do"):
         AccessTable([pool.FindServiceByName("test.Careless")])
+
+
+def test_nothing_that_http_reaches_is_open_to_services() -> None:
+    """Whoever asks the gateway would come in with the gateway's certificate."""
+    everything = descriptor_pb2.FileDescriptorSet.FromString(
+        resources.files("automesh").joinpath("descriptors.binpb").read_bytes()
+    )
+    reached = [
+        (f"{service.name}/{method.name}", method.options.Extensions[access_pb2.access])
+        for file in everything.file
+        for service in file.service
+        for method in service.method
+        if method.options.HasExtension(annotations_pb2.http)
+    ]
+    assert len(reached) > 20
+    assert [name for name, access in reached if access.callers] == []
