@@ -70,6 +70,7 @@ class Caller(Program):
         line = await asyncio.wait_for(stdout.readline(), LIMIT_S + 10)
         assert line, f"the caller ended: {self.log.read_text()}"
         answer: dict[str, Any] = json.loads(line)
+        assert not answer.get("timeout"), f"waited in vain for {what} {order}: {self.log.read_text()[-2000:]}"
         return answer
 
 

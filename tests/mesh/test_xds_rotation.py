@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from automesh.mesh.bootstrap import REFRESH_INTERVAL
 from automesh.testing.ca import ThrowawayCa
 
 pytestmark = pytest.mark.mesh
@@ -16,6 +18,11 @@ async def everybody_renews(lab: Any) -> None:
     for program in lab.programs:
         service = program.identity.load().spiffe_id.service
         lab.ca.service(service, folder=program.identity.folder)
+
+
+async def everybody_has_looked() -> None:
+    """gRPC's file watchers tell nobody when they look at the files again: twice their interval is all there is."""
+    await asyncio.sleep(2 * float(REFRESH_INTERVAL.removesuffix("s")))
 
 
 async def test_new_leaves_cost_no_call(lab: Any) -> None:
@@ -46,12 +53,14 @@ async def test_a_whole_new_ca_costs_no_call(lab: Any) -> None:
     await everybody_renews(lab)
     await lab.echo("echo-2")
     await caller.do("until", by=["echo-1", "echo-2"])
+    await everybody_has_looked()
 
     # Then the leaves are of the new one, and at last the old root is dropped.
     lab.ca.issuer, lab.ca.root = new
     await everybody_renews(lab)
     await lab.echo("echo-3")
     await caller.do("until", by=["echo-1", "echo-2", "echo-3"])
+    await everybody_has_looked()
     lab.ca.bundle = [lab.ca.root.certificate]
     await everybody_renews(lab)
     await lab.echo("echo-4")

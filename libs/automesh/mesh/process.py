@@ -192,6 +192,8 @@ async def _drain(mesh: Mesh, server: grpc.aio.Server, registration: asyncio.Task
     await mesh.health.set(False, names)
     registration.cancel()
     await asyncio.wait([registration], timeout=BACKGROUND_STOP_S)
+    # Callers hear of it through control: a call that arrives while the server closes is cancelled by gRPC, not refused.
+    await asyncio.sleep(mesh.settings.farewell_s)
     await server.stop(mesh.settings.drain_timeout_s)
 
 

@@ -64,4 +64,5 @@ class MeshSettings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics on 127.0.0.1; 0: off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged at least")
     max_connection_age_s: float = Field(0, ge=0, description="0: half the life of the own certificate")
+    farewell_s: float = Field(0.2, ge=0, description="how long a process serves on after it left the registry")
     drain_timeout_s: float = Field(10, ge=0, description="how long calls in flight may take once the process stops")
