@@ -24,7 +24,7 @@ from google.protobuf import json_format
 
 from automesh.orchestrator.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
 from gateway.api_keys import ApiKeys, AuthExchange
-from gateway.calls import Caller
+from gateway.calls import Invoker
 from gateway.descriptors import load_catalog, own_descriptors
 from gateway.http import Gateway
 from gateway.metadata import Deadlines
@@ -136,15 +136,15 @@ async def serve(what: str, port: int, backend: int) -> None:
 
 def ours(channel: grpc.aio.Channel) -> Gateway:
     """The gateway as it is, with another channel."""
-    caller = Caller(
+    invoker = Invoker(
         GrpcUpstream(lambda _: channel),
         ApiKeys(AuthExchange(lambda _: channel)),
         Deadlines(30, 3600, 600),
         max_body=8 * MIB,
         trust_forwarded=False,
     )
-    streamer = Streamer(caller, asyncio.Event(), keep_alive_s=15)
-    return Gateway(build_site(load_catalog(own_descriptors())), caller, streamer, max_headers=32 * 1024, slow_s=10)
+    streamer = Streamer(invoker, asyncio.Event(), keep_alive_s=15)
+    return Gateway(build_site(load_catalog(own_descriptors())), invoker, streamer, max_headers=32 * 1024, slow_s=10)
 
 
 async def compare() -> None:

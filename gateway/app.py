@@ -12,7 +12,7 @@ import structlog
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from gateway.api_keys import ApiKeys, AuthExchange
-from gateway.calls import Caller
+from gateway.calls import Invoker
 from gateway.descriptors import BadDescriptors, load_catalog, own_descriptors
 from gateway.http import Gateway
 from gateway.metadata import Deadlines
@@ -42,7 +42,7 @@ async def http_gateway(
 ) -> AsyncGenerator[asyncio.Event]:
     """Serves HTTP while it is open; set `stopping` first, so that streams end. Gives an event: the server is down."""
     api_keys = ApiKeys(AuthExchange(channel), longest_s=settings.gateway_api_key_cache_s)
-    caller = Caller(
+    invoker = Invoker(
         GrpcUpstream(channel),
         api_keys,
         Deadlines(
@@ -57,9 +57,9 @@ async def http_gateway(
     site = load_site(settings)
     gateway = Gateway(
         site,
-        caller,
+        invoker,
         Streamer(
-            caller,
+            invoker,
             stopping,
             keep_alive_s=settings.gateway_keep_alive_s,
             stalled_s=settings.gateway_stalled_s,

@@ -25,7 +25,7 @@ _JSON_HEADERS = [(b"content-type", JSON.encode())]
 _JSON_TYPES = frozenset({"", JSON, "text/json", "application/x-ndjson", "application/json-seq"})
 
 
-class Caller:
+class Invoker:
     """Makes the calls that requests ask for."""
 
     def __init__(

@@ -11,7 +11,7 @@ import grpc
 import structlog
 
 from automesh.core.errors import AutomationError
-from gateway.calls import Caller
+from gateway.calls import Invoker
 from gateway.codec import BadValue
 from gateway.endpoint import JSON, Endpoint
 from gateway.errors import CLIENT_CLOSED_REQUEST
@@ -31,9 +31,9 @@ _OTHER = MethodMetrics("")  # what no rpc serves: pages, unknown paths
 class Gateway:
     """Serves a Site. `site` may be replaced by a newer one at any time; requests in progress keep theirs."""
 
-    def __init__(self, site: Site, caller: Caller, streamer: Streamer, *, max_headers: int, slow_s: float) -> None:
+    def __init__(self, site: Site, invoker: Invoker, streamer: Streamer, *, max_headers: int, slow_s: float) -> None:
         self.site = site
-        self._caller, self._streamer = caller, streamer
+        self._invoker, self._streamer = invoker, streamer
         self._max_headers, self._slow_s = max_headers, slow_s
         self._serving: set[asyncio.Task[Any]] = set()
         IN_FLIGHT.set_function(lambda: len(self._serving))
@@ -97,7 +97,7 @@ class Gateway:
         if endpoint.streams:
             await self._streamer.serve(endpoint, request, captures, response, site.errors)
         else:
-            await self._caller.unary(endpoint, request, captures, response)
+            await self._invoker.unary(endpoint, request, captures, response)
 
     def _route(self, site: Site, request: Request) -> Match[Endpoint] | _Page:
         if self._draining:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from gateway.calls import Caller, bound, check_content_type, decoded, reply_whole
+from gateway.calls import Invoker, bound, check_content_type, decoded, reply_whole
 from gateway.endpoint import Endpoint
 from gateway.errors import ErrorWriter
 from gateway.exchange import ClientGone, Request, Response
@@ -61,8 +61,10 @@ class Session:
 class Streamer:
     """Serves the endpoints that stream."""
 
-    def __init__(self, caller: Caller, stopping: asyncio.Event, *, keep_alive_s: float, stalled_s: float = 300) -> None:
-        self._caller, self._stopping = caller, stopping
+    def __init__(
+        self, invoker: Invoker, stopping: asyncio.Event, *, keep_alive_s: float, stalled_s: float = 300
+    ) -> None:
+        self._invoker, self._stopping = invoker, stopping
         self._keep_alive_s, self._stalled_s = keep_alive_s, stalled_s
 
     async def serve(
@@ -87,10 +89,10 @@ class Streamer:
     async def _session(self, endpoint: Endpoint, request: Request, captures: Mapping[str, str]) -> Session:
         if endpoint.rpc.client_streaming:
             check_content_type(endpoint, request)
-            call = await self._caller.start(endpoint, request, None)
+            call = await self._invoker.start(endpoint, request, None)
             return Session(call, self._send(call, endpoint, request, captures), self._stopped())
-        message = await bound(endpoint, request, captures, await self._caller.read_body(endpoint, request))
-        call = await self._caller.start(endpoint, request, message.SerializeToString())
+        message = await bound(endpoint, request, captures, await self._invoker.read_body(endpoint, request))
+        call = await self._invoker.start(endpoint, request, message.SerializeToString())
         return Session(call, _gone(request), self._stopped())
 
     async def _stream(
@@ -172,7 +174,7 @@ class Streamer:
             yield await bound(endpoint, request, captures, b"")
 
     async def _values(self, request: Request) -> AsyncGenerator[bytes]:
-        splitter = JsonSplitter(self._caller.max_body)
+        splitter = JsonSplitter(self._invoker.max_body)
         async for chunk in request.chunks():
             for value in splitter.feed(chunk):
                 yield value

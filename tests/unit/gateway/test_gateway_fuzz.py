@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.api_keys import AccessToken, ApiKeys
-from gateway.calls import Caller
+from gateway.calls import Invoker
 from gateway.descriptors import Catalog, Rpc
 from gateway.http import Gateway
 from gateway.metadata import Deadlines
@@ -58,9 +58,9 @@ def paths(echo: Catalog) -> list[str]:
 
 
 def make(echo: Catalog) -> Gateway:
-    caller = Caller(FakeUpstream(), ApiKeys(exchange), Deadlines(30, 60, 60), max_body=5_000, trust_forwarded=True)
+    invoker = Invoker(FakeUpstream(), ApiKeys(exchange), Deadlines(30, 60, 60), max_body=5_000, trust_forwarded=True)
     return Gateway(
-        build_site(echo), caller, Streamer(caller, asyncio.Event(), keep_alive_s=1), max_headers=5_000, slow_s=60
+        build_site(echo), invoker, Streamer(invoker, asyncio.Event(), keep_alive_s=1), max_headers=5_000, slow_s=60
     )
 
 
