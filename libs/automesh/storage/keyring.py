@@ -102,7 +102,7 @@ class Keyring:
 
 def _check_private(path: Path, status: os.stat_result) -> None:
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise KeyringError(f"others may read key file {path}: run `chmod 600 {path}`, and rotate the keys if it leaked")
+        raise KeyringError(f"others may read key file {path}: run `chmod 600 {path}`")
 
 
 def _write_private(path: Path, text: bytes, *, replace: bool) -> None:
