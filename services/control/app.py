@@ -12,6 +12,7 @@ from automesh.mesh.bootstrap import control_socket
 from automesh.mesh.identity import SpiffeId
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
+from services.control.clients.methods import repeatable_methods
 from services.control.clients.probe import GrpcHealthProbe
 from services.control.domain.instance import Instance
 from services.control.domain.observatory import Observatory
@@ -43,7 +44,7 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
     observatory = Observatory(
         topology, GrpcHealthProbe(mesh.channel), expected=settings.expected, essential=settings.essential
     )
-    ads = AdsServicer(topology)
+    ads = AdsServicer(topology, repeatable=repeatable_methods())
     mesh.before_server.append(lambda server: add_AggregatedDiscoveryServiceServicer_to_server(ads, server))
     mesh.spawn(follow(catalogue, topology, memory, Resolver()), "follow the catalogue")
     mesh.spawn(_close_with(mesh, topology), "end xDS streams")

@@ -118,3 +118,13 @@ async def test_a_certificate_with_two_uris_is_nobody(mesh: InProcessMesh) -> Non
     two = mesh.ca._stored(mesh.folder / "two", mesh.ca.identity(uris))
     stub = rpc.MeshServiceStub(await mesh.channel(identity=two))
     assert isinstance(await failure(stub.GetHealth(pb.GetHealthRequest())), Unauthenticated)
+
+
+async def test_nobody_can_fill_the_audit_log_with_denials(mesh: InProcessMesh) -> None:
+    stub = rpc.MeshServiceStub(await mesh.channel("gateway"))
+    for _ in range(300):
+        await failure(stub.ListServices(pb.ListServicesRequest()))
+    assert 200 <= len(mesh.audited) < 300
+    signed_in = rpc.MeshServiceStub(await mesh.signed_in([]))
+    await failure(signed_in.ListServices(pb.ListServicesRequest()))
+    assert mesh.audited[-1].subject == "user_test"

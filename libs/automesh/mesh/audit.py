@@ -20,6 +20,7 @@ from pathlib import Path
 import orjson
 import structlog
 
+from automesh.core.bucket import TokenBucket
 from automesh.core.errors import AutomationError, Unavailable
 from automesh.core.ids import new_id
 
@@ -31,6 +32,8 @@ SHIP_EVERY_S = 0.25
 RETRY_S = 2.0
 MAX_WAITING = 10_000
 """Entries kept in memory while the disk is full: those of calls that had begun, and of calls that are denied."""
+STRANGERS_A_SECOND, STRANGERS_AT_ONCE = 5.0, 200.0
+"""Denials of callers who are not signed in that are recorded; all of them are counted by the metrics."""
 MAX_TEXT = 512
 """Characters of one field, as auth keeps them. Callers choose some of them, and a line must fit into one read."""
 
@@ -64,6 +67,7 @@ class AuditLog:
     def __init__(self, folder: Path, *, service: str, instance_id: str, max_bytes: int = MAX_SPOOL_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._service, self._max_bytes = folder, service, max_bytes
+        self.strangers = TokenBucket(rate=STRANGERS_A_SECOND, burst=STRANGERS_AT_ONCE)
         self._path = folder / f"{service}-{instance_id}.jsonl"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -203,7 +203,8 @@ class _Call:
         seconds = time.perf_counter() - self._started
         self._metrics.end(code, seconds)
         denied = code in ("PERMISSION_DENIED", "UNAUTHENTICATED")
-        if self._rule.audited or denied:
+        # Nobody in particular may be refused as often as they like, but may not fill the audit log with it.
+        if (self._rule.audited or denied) and (self.caller.signed_in or not denied or self._audit.strangers.take()):
             self._record(code, reason, response)
         if code != "OK" or (seconds > SLOW_S and self._rule.audited):
             log.info("call", method=self._method, code=code, reason=reason, ms=round(seconds * 1000, 1))

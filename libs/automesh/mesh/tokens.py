@@ -26,6 +26,8 @@ LEEWAY_S = 5.0
 CACHE_SIZE = 10_000
 CACHE_S = 60.0
 REFETCH_S = 5.0
+KEYS_FRESH_S = 300.0
+"""A key that auth no longer publishes is trusted for so much longer at most."""
 MAX_TOKEN_BYTES = 8_192
 
 JwksSource = Callable[[], Awaitable[Sequence[Mapping[str, str]]]]
@@ -77,7 +79,7 @@ class TokenVerifier:
         key_id = header.get("kid")
         if not isinstance(key_id, str):
             raise Unauthenticated("the token names no key")
-        if key_id not in self._keys:
+        if key_id not in self._keys or self._now() - self._fetched_at >= KEYS_FRESH_S:
             await self._fetch()
         key = self._keys.get(key_id)
         if key is None:

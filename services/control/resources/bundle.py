@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -37,8 +37,8 @@ Bundle = Mapping[str, Mapping[str, Resource]]
 class BundleMaker:
     """Makes bundles, and keeps the revision of what did not change."""
 
-    def __init__(self, spiffe_id: Callable[[str], str]) -> None:
-        self._spiffe_id = spiffe_id
+    def __init__(self, spiffe_id: Callable[[str], str], *, repeatable: Sequence[str] = ()) -> None:
+        self._spiffe_id, self._repeatable = spiffe_id, repeatable
         self._revisions = count(1)
         self._version = -1
         self._bundle: dict[str, dict[str, Resource]] = {kind: {} for kind in TYPES}
@@ -47,7 +47,9 @@ class BundleMaker:
         """The resources of this snapshot."""
         if snapshot.version != self._version:
             self._bundle = {
-                LISTENER: self._renewed(LISTENER, {name: listener(name) for name in snapshot.services}),
+                LISTENER: self._renewed(
+                    LISTENER, {name: listener(name, repeatable=self._repeatable) for name in snapshot.services}
+                ),
                 CLUSTER: self._renewed(
                     CLUSTER, {name: cluster(name, spiffe_id=self._spiffe_id(name)) for name in snapshot.services}
                 ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from envoy.config.listener.v3.api_listener_pb2 import ApiListener
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import RetryPolicy, Route, RouteAction, RouteMatch, VirtualHost
@@ -21,11 +23,11 @@ FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 25, 250
 _MS = 1_000_000  # nanoseconds
 
 
-def listener(service: str) -> Listener:
-    """Named as the service: all calls go to the cluster of the same name."""
+def listener(service: str, *, repeatable: Sequence[str] = ()) -> Listener:
+    """Named as the service: all calls go to the cluster of the same name, those to `repeatable` paths with retries."""
     manager = HttpConnectionManager(
         stat_prefix=service,
-        route_config=_routes(service),
+        route_config=_routes(service, repeatable),
         http_filters=[HttpFilter(name="router", typed_config=packed(Router()))],
     )
     return Listener(name=service, api_listener=ApiListener(api_listener=packed(manager)))
@@ -38,14 +40,17 @@ def packed(message: Message) -> Any:
     return out
 
 
-def _routes(service: str) -> RouteConfiguration:
-    action = RouteAction(
-        cluster=service,
-        timeout=Duration(),  # none: callers set their own deadlines
-        retry_policy=_retries(),
-    )
-    route = Route(match=RouteMatch(prefix=""), route=action)
-    return RouteConfiguration(name=service, virtual_hosts=[VirtualHost(name=service, domains=["*"], routes=[route])])
+def _routes(service: str, repeatable: Sequence[str]) -> RouteConfiguration:
+    # gRPC by itself sends again what no server has seen; what one may have done already, only where that is harmless.
+    retried = _to_cluster(service, retry_policy=_retries())
+    routes = [Route(match=RouteMatch(path=path), route=retried) for path in repeatable]
+    routes.append(Route(match=RouteMatch(prefix=""), route=_to_cluster(service)))
+    return RouteConfiguration(name=service, virtual_hosts=[VirtualHost(name=service, domains=["*"], routes=routes)])
+
+
+def _to_cluster(service: str, *, retry_policy: RetryPolicy | None = None) -> RouteAction:
+    timeout = Duration()  # none: callers set their own deadlines
+    return RouteAction(cluster=service, timeout=timeout, retry_policy=retry_policy)
 
 
 def _retries() -> RetryPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,9 +25,9 @@ MAX_STREAMS = 10_000
 class AdsServicer(AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # xds-protos has no types
     """One stream per client process; each holds what it was sent, and nothing waits in a queue."""
 
-    def __init__(self, topology: Topology, *, max_streams: int = MAX_STREAMS) -> None:
+    def __init__(self, topology: Topology, *, repeatable: Sequence[str] = (), max_streams: int = MAX_STREAMS) -> None:
         self._topology = topology
-        self._maker = BundleMaker(topology.spiffe_id)
+        self._maker = BundleMaker(topology.spiffe_id, repeatable=repeatable)
         self._max_streams = max_streams
         self._streams = 0
         self._epoch = f"{time.time_ns() // 1_000_000:x}"  # tells the versions of one run of control from the next
