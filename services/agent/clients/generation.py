@@ -181,7 +181,9 @@ class _Generation:
         for complaint in [each for trial in trials for each in trial.complaints][:MAX_COMPLAINTS]:
             await self._log(complaint)
         selection = select(draft.candidates, [trial.passed for trial in trials], trials[0].lines)
-        await self._log(f"{len(selection.kept)} kept; dropped {selection.dropped}")
+        dropped = selection.dropped
+        why = f"{dropped.failed} failed, {dropped.flaky} flickered, {dropped.duplicate} added nothing"
+        await self._log(f"{len(selection.kept)} tests kept; of the others {why}")
         return selection
 
     async def _side_by_side(self, files: Mapping[str, str], manners: Sequence[Manner]) -> list[Trial]:
