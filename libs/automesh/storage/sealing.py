@@ -87,7 +87,11 @@ class Sealer:
     def _value_key(self, key_id: str, salt: bytes) -> bytes:
         key = self._keyring.key(key_id)
         if key is None:
-            raise UnknownKey(f"sealed data needs key {key_id!r}, which is not in the key file", keyId=key_id)
+            raise UnknownKey(
+                f"sealed data needs key {key_id!r}, which is not in the key file: "
+                "put back the one that AUTOMESH_KEYRING_FILE names from its backup",
+                keyId=key_id,
+            )
         return hmac.digest(key, salt, "sha256")
 
 
