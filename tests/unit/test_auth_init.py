@@ -140,6 +140,14 @@ def test_a_second_init_changes_nothing(state: Path) -> None:
     assert contents(state) == before
 
 
+def test_a_lost_keyring_is_asked_for_and_not_made_anew(state: Path) -> None:
+    keyring = state / "secrets" / "keyring.json"
+    keyring.unlink()
+    with pytest.raises(KeyringError, match="Put it back"):
+        initialise(plan(state), NOW)
+    assert not keyring.exists()
+
+
 def test_a_damaged_keyring_is_never_replaced(state: Path) -> None:
     keyring = state / "secrets" / "keyring.json"
     keyring.write_text("{}")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from automesh.cli.api import ADMIN, Api
+from automesh.cli.api import ADMIN, Api, Json
 from automesh.cli.context import AsJson, api_of, settings_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import age, coloured, console, literal, print_json, table
+from automesh.cli.output import age, console, literal, print_json, table
 from automesh.cli.target import find_target
 from automesh.mesh.certificates import key_to_pem, new_csr, new_key
 from automesh.mesh.identity import Identity, IdentityFiles
@@ -167,6 +168,12 @@ def list_users(context: typer.Context, as_json: AsJson = False) -> None:
     console.print(table(["USER", "NAME", "ROLES", ""], rows))
 
 
+def _agent_state(agent: Json) -> Text:
+    if not agent.get("connected"):
+        return Text(f"gone {age(agent.get('lastSeenTime', ''))}", "dim")
+    return Text("drains", "yellow") if agent.get("draining") else Text("connected", "green")
+
+
 def agents(context: typer.Context, as_json: AsJson = False) -> None:
     """The agents, what they can do and what they hold."""
     found = api_of(context).every("/agents", "agents")
@@ -177,7 +184,7 @@ def agents(context: typer.Context, as_json: AsJson = False) -> None:
         [
             e["agentId"],
             e["name"],
-            coloured("SERVING" if e.get("connected") else "NOT_SERVING"),
+            _agent_state(e),
             f"{e.get('leases', 0)} of {e.get('slots', 0)}",
             ", ".join(c["type"] for c in e.get("capabilities", [])),
         ]

@@ -9,7 +9,7 @@ import typer
 
 from automesh.cli.api import Api
 from automesh.cli.target import CliSettings, find_target
-from automesh.mesh.settings import read_settings
+from automesh.mesh.settings import program_version, read_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -25,11 +25,20 @@ def api_of(context: typer.Context) -> Api:
     return Api(find_target(settings_of(context)))
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"automesh {program_version()}")
+        raise typer.Exit
+
+
 def common_flags(
     context: typer.Context,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of the local stack.", show_default=".automesh")] = None,
     url: Annotated[str, typer.Option(help="A gateway elsewhere, for example https://automesh.example:8443.")] = "",
     ca_file: Annotated[Path | None, typer.Option(help="CA of that gateway's certificate.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Reads the flags that stand before the command."""
     given = {"state_dir": state_dir, "url": url or None, "ca_file": ca_file}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -14,7 +16,7 @@ from rich.text import Text
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
-from automesh.cli.output import age, coloured, console, literal, print_json, short, table
+from automesh.cli.output import age, coloured, console, errors, literal, print_json, short, table
 
 app = typer.Typer(help="Submit tasks and see what becomes of them.", no_args_is_help=True)
 FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
@@ -223,10 +225,22 @@ _DETAILS = (
 )
 
 
+@contextmanager
+def _saying_that_it_goes_on(task_id: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print(literal(f"The task goes on. Look again: automesh task watch {task_id}", "dim"))
+        raise
+
+
 def _show_until_finished(api: Api, task_id: str, *, as_json: bool) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     task: Json = {}
-    with Progress(*columns, console=console, disable=as_json, transient=True) as progress:
+    with (
+        _saying_that_it_goes_on(task_id),
+        Progress(*columns, console=console, disable=as_json, transient=True) as progress,
+    ):
         bar = progress.add_task(task_id, total=1.0)
         for message in api.watch(task_id):
             task = message["task"]
