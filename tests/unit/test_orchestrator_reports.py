@@ -95,3 +95,27 @@ async def test_who_is_too_fast_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     await reports.flush()
     await asyncio.wait_for(waiting, 5)
     assert reports.holds(ONE)
+
+
+async def test_what_is_being_written_counts_as_held_until_it_is() -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Book):
+        async def report(self, reports: Sequence[Report]) -> set[Hold]:
+            began.set()
+            await go_on.wait()
+            return await super().report(reports)
+
+    book = Slow()
+    reports = buffer(book)
+    await reports.add(Report(ONE, "a", lines=("last words",)))
+    writing = asyncio.create_task(reports.flush())
+    await asyncio.wait_for(began.wait(), 5)
+    assert reports.holds(ONE)  # so that the end of the task is not recorded before them
+    second = asyncio.create_task(reports.flush())
+    await asyncio.sleep(0)
+    assert not second.done()
+    go_on.set()
+    await asyncio.gather(writing, second)
+    assert not reports.holds(ONE)
+    assert book.written[0].lines == ("last words",)

@@ -20,6 +20,7 @@ class Reports:
     def __init__(self, book: LeaseBook) -> None:
         self._book = book
         self._waiting: dict[Hold, Report] = {}
+        self._on_their_way: frozenset[Hold] = frozenset()
         self._lines = 0
         self._writing = asyncio.Lock()
         self._room = asyncio.Event()
@@ -35,8 +36,8 @@ class Reports:
         self.filled.set()
 
     def holds(self, hold: Hold) -> bool:
-        """Whether something about this lease waits to be written."""
-        return hold in self._waiting
+        """Whether something about this lease waits to be written, or is being written at this moment."""
+        return hold in self._waiting or hold in self._on_their_way
 
     def waiting(self) -> list[Hold]:
         """The leases about which something waits to be written."""
@@ -49,11 +50,14 @@ class Reports:
             self._clear()
             if not batch:
                 return set()
+            self._on_their_way = frozenset(report.hold for report in batch)
             try:
                 good = await self._book.report(batch)
             except (AutomationError, asyncio.CancelledError):
                 self._put_back(batch)
                 raise  # anything else is a fault in the batch itself, which would stand in the way for ever
+            finally:
+                self._on_their_way = frozenset()
         return {report.hold for report in batch} - good
 
     def _has_room(self) -> bool:
