@@ -27,6 +27,7 @@ from automesh.cli.errors import CliError
 from automesh.cli.output import coloured, console, literal, short, table
 from automesh.cli.target import CliSettings, find_target
 from automesh.cli.tasks import FINISHED, download_artifacts
+from automesh.cli.typed import automesh_command, near
 
 MODULES = ("packaging.version", "packaging.specifiers", "packaging.markers")
 """Real input: modules of an installed library that nobody here wrote."""
@@ -218,11 +219,12 @@ def _report(watched: list[Watched], folder: Path) -> None:
                 f"{int(result.get('passed', 0))}",
                 _percent(result.get("line_coverage")),
                 _percent(result.get("branch_coverage")),
-                f"{dropped} dropped (failed, flickering or adding nothing)",
+                f"{dropped}",
             ]
         )
-    console.print(table(["MODULE", "STATUS", "TESTS PASSED", "LINES", "BRANCHES", ""], rows))
-    console.print(Text.assemble("\nThe generated tests: ", literal(folder, "bold")), soft_wrap=True)
+    console.print(table(["MODULE", "STATUS", "TESTS PASSED", "LINES", "BRANCHES", "DROPPED"], rows))
+    console.print("Dropped: what failed, flickered, or added nothing to the others.", style="dim")
+    console.print(Text.assemble("\nThe generated tests: ", literal(near(folder), "bold")), soft_wrap=True)
 
 
 def _percent(value: object) -> str:
@@ -231,16 +233,17 @@ def _percent(value: object) -> str:
 
 def _how_to_look(api: Api, task_id: str, *, keep: bool) -> None:
     files = issue_client(api, "demo")
-    automesh = f"{Path(sys.executable).parent / 'automesh'} --state-dir {api.target.state.folder}"
+    automesh = automesh_command(api.target.state)
     bearer = f'"authorization: Bearer $({automesh} token)"'
     when = "" if keep else "  (with the stack up: make up)"
     console.print(f"\n[bold]Look at a task again{when}[/bold]", highlight=False)
+    certificate = f"-cacert {near(files.bundle)} -cert {near(files.certificate)} -key {near(files.key)}"
     lines = [
         f"{automesh} task get {task_id}",
-        f"curl --cacert {api.target.ca_file} -H {bearer} {api.target.url}/api/v1/tasks/{task_id}",
-        f"grpcurl -cacert {files.bundle} -cert {files.certificate} -key {files.key} "
-        f'-authority orchestrator.automesh.local -H {bearer} -d \'{{"task_id": "{task_id}"}}\' '
-        f"$({automesh} mesh address orchestrator) automesh.orchestrator.v1.TaskService/GetTask",
+        f"curl --cacert {near(api.target.ca_file or '')} -H {bearer} {api.target.url}/api/v1/tasks/{task_id}",
+        f"grpcurl {certificate} -authority orchestrator.automesh.local -H {bearer} "
+        f'-d \'{{"task_id": "{task_id}"}}\' $({automesh} mesh address orchestrator) '
+        "automesh.orchestrator.v1.TaskService/GetTask",
     ]
     for line in lines:
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)

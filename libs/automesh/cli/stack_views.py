@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import sys
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -17,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from automesh.cli.stack_status import status_table
+from automesh.cli.typed import automesh_command, near
 from automesh.local.record import StackRecord
 from automesh.local.stack import View
 from automesh.local.state import LocalState
@@ -123,11 +121,11 @@ class LiveView:
 
 def show_summary(console: Console, state: LocalState, record: StackRecord, *, detached: bool) -> None:
     """Where it is, how to sign in, what to do next. The first admin's password is shown only once."""
-    command, web_ca = escape(_command(state)), escape(shlex.quote(_near(record.web_ca)))
+    command, web_ca = escape(automesh_command(state)), escape(shlex.quote(near(record.web_ca)))
     lines = [
         "",
         f"[bold green]automesh is up[/]: [bold]{record.gateway_url}[/]   registry: {record.registry}",
-        f"  CA file        {escape(_near(record.web_ca))}",
+        f"  CA file        {escape(near(record.web_ca))}",
         *([f"  note           {record.hint}"] if record.hint else []),
         *_password_lines(state),
         "",
@@ -147,30 +145,11 @@ def _password_lines(state: LocalState) -> list[str]:
         return []
     stamp = str(state.admin_password.stat().st_mtime_ns)
     if shown.exists() and shown.read_text() == stamp:
-        return [f"  sign in as     admin, with the password in {escape(_near(str(state.admin_password)))}"]
+        return [f"  sign in as     admin, with the password in {escape(near(str(state.admin_password)))}"]
     with open(os.open(shown, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(stamp)
     password = state.admin_password.read_text().strip()
     return [
         f"  sign in as     admin, password [bold]{password}[/]",
-        f"                 shown this once; kept in {escape(_near(str(state.admin_password)))}",
+        f"                 shown this once; kept in {escape(near(str(state.admin_password)))}",
     ]
-
-
-def _command(state: LocalState) -> str:
-    """As it must be typed here."""
-    usual = state.folder == Path(".automesh").absolute()
-    return _program() if usual else f"{_program()} --state-dir {shlex.quote(_near(str(state.folder)))}"
-
-
-def _program() -> str:
-    """The command line of this very installation; `make` starts it without its folder being on the PATH."""
-    own = Path(sys.prefix) / "bin" / "automesh"
-    found = shutil.which("automesh")
-    return "automesh" if not own.exists() or (found and own.samefile(found)) else _near(str(own))
-
-
-def _near(path: str) -> str:
-    """Relative where that is shorter to type."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
