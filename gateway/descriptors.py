@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2, message_factory
@@ -171,14 +172,14 @@ def _comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[str, s
 def _name_at(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str:
     """Full name of what a source location describes; empty for what nobody asks about (options, reserved ranges)."""
     members = {_MESSAGE_FIELD: "message_type", _ENUM_FIELD: "enum_type", _SERVICE_FIELD: "service"}
-    at: Message = file
+    at: Any = file  # then messages, enums and services inside it: all have a name
     names = [file.package] if file.package else []
     while len(path) > 1:
         member = members.get(path[0])
         if member is None:
             return ""
         at = getattr(at, member)[path[1]]
-        names.append(at.name)  # type: ignore[attr-defined]
+        names.append(at.name)
         members = _members_of(at)
         path = path[2:]
     return "" if path else ".".join(names)

@@ -44,7 +44,7 @@ class Endpoint:
 
     def response(self, payload: bytes) -> Message:
         """The response message out of its bytes."""
-        return self._class.FromString(payload)  # type: ignore[no-any-return]
+        return self._class.FromString(payload)  # type: ignore[no-any-return] # a class made at run time
 
     def json(self, message: Message) -> bytes:
         """The response as JSON; with `response_body`, that field of it."""

@@ -76,7 +76,7 @@ class GrpcCall:
         self._call = call
 
     async def reply(self) -> bytes:
-        return await self._call  # type: ignore[no-any-return]
+        return await self._call  # type: ignore[no-any-return] # raw bytes: no deserializer
 
     async def read(self) -> bytes | None:
         payload = await self._call.read()

@@ -72,7 +72,7 @@ async def serving(app: App, listen: Listen) -> AsyncGenerator[asyncio.Event]:
         await _listening(listen, task)
         yield ended
     finally:
-        server.stop()  # type: ignore[no-untyped-call]
+        server.stop()  # type: ignore[no-untyped-call] # granian leaves it without types
         await asyncio.wait([task], timeout=CLOSE_S)
         if not task.done():
             # Somebody holds a connection in the middle of a request; the end of the process will close it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 from gateway.codec.faults import BadValue
@@ -70,9 +71,8 @@ def _marks(body: bytes) -> int:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadValue("the key is given twice", twice)
+        counts = Counter(key for key, _ in pairs)
+        raise BadValue("the key is given twice", next(key for key, count in counts.items() if count > 1))
     return found
 
 

@@ -70,7 +70,7 @@ def _catalogue(settings: Settings, mesh: Mesh, remembered: Sequence[Instance]) -
     """The catalogue, and the servicer through which processes register in it, if that is ours."""
     if settings.registry == "consul":
         # Its client brings aiohttp and requests; only those pay for them who use them.
-        from services.control.clients.consul import ConsulCatalogue  # noqa: PLC0415
+        from services.control.clients.consul import ConsulCatalogue  # noqa: PLC0415 - 10 MiB, for Consul only
 
         consul = ConsulCatalogue(
             settings.consul_address,

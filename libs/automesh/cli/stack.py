@@ -152,4 +152,4 @@ def _state(context: typer.Context, given: Path | None) -> LocalState:
 def _registry(text: str) -> Registry:
     if text not in ("auto", "consul", "embedded"):
         raise CliError(f"there is no registry {text!r}", next_step="Choose: --registry auto, consul or embedded")
-    return text  # type: ignore[return-value]
+    return text  # type: ignore[return-value] # typer's choices are text

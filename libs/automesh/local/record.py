@@ -74,5 +74,5 @@ class StackRecord:
 
 
 def _known(kind: type[T], document: Mapping[str, Any]) -> T:
-    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type] # only dataclasses come here
     return kind(**{name: value for name, value in document.items() if name in names})

@@ -218,7 +218,7 @@ def _registry(mesh: Mesh) -> Registry:
         return mesh.registry
     if settings.registry == "consul":
         # Its client brings aiohttp and requests: a quarter of a second and 10 MiB that only those pay who use it.
-        from automesh.mesh.registry_consul import ConsulRegistry  # noqa: PLC0415
+        from automesh.mesh.registry_consul import ConsulRegistry  # noqa: PLC0415 - 10 MiB, for Consul only
 
         return ConsulRegistry(
             settings.consul_address, token_file=settings.consul_token_file, ca_file=settings.consul_ca_file

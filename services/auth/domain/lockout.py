@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from automesh.core.clock import Clock
@@ -100,7 +101,7 @@ class Lockout:
         """Counts a failure."""
         now = self._clock()
         for key, policy in self._watched(account, source).items():
-            await self._store.change(key, lambda failures, policy=policy: policy.after_failure(failures, now))  # type: ignore[misc]
+            await self._store.change(key, partial(policy.after_failure, now=now))
 
     async def succeeded(self, account: str) -> None:
         """Forgets the account's failures. The source keeps its own: one good account must not clear its guesses."""
