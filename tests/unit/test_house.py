@@ -15,9 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TARGETS = {
-    *("help", "setup", "demo", "up", "down", "test", "test-fast", "test-all"),
+    *("help", "setup", "setup-model", "demo", "up", "down", "test", "test-fast", "test-all"),
     *("check", "fmt", "gen", "gen-check", "bench", "consul"),
 }
+EXTRAS = frozenset({"dev", "model", "ray"})
+GPU_BUILD = ("nvidia-", "cuda-", "triton")
 LONGEST_FILE = 400
 CODE = ["libs/automesh", "services", "gateway", "tools"]
 
@@ -90,9 +92,17 @@ def test_everything_that_development_needs_is_pinned() -> None:
     assert everything - pinned("constraints.txt").keys() == set()
 
 
+@pytest.mark.torch
+@pytest.mark.ray
+def test_everything_that_models_need_is_pinned_but_what_a_gpu_build_of_torch_pins_itself() -> None:
+    everything = {name for name in needed("automesh", EXTRAS, set()) if not name.startswith(GPU_BUILD)} - {"automesh"}
+    assert everything - pinned("constraints.txt").keys() == set()
+
+
+@pytest.mark.torch
+@pytest.mark.ray
 def test_nothing_is_pinned_that_nobody_needs() -> None:
-    everything = needed("automesh", frozenset({"dev"}), set())
-    assert pinned("constraints.txt").keys() - everything == set()
+    assert pinned("constraints.txt").keys() - needed("automesh", EXTRAS, set()) == set()
 
 
 def test_the_test_generator_sees_the_same_module_under_test_as_we_do() -> None:
