@@ -14,8 +14,8 @@ from automesh.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from automesh.sdk import Agent, MeshConnection, Worker, WorkerOptions
-from services.agent.clients.generation import generate_tests
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.generator.generation import generate_tests
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.clients.work_dir import WorkDir, opened
 from services.agent.domain.ability import Ability
 from services.agent.handlers import generation, noop

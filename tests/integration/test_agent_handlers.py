@@ -13,8 +13,8 @@ from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.sdk import Agent
 from automesh.testing.agents import at_work
 from automesh.testing.orchestrator import LIMIT_S, FakeOrchestrator
-from services.agent.clients.generation import Log, Progress
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.generator.generation import Log, Progress
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.clients.work_dir import WorkDir, opened
 from services.agent.domain.generation import CoverageFigures, Dropped, ModuleNotFound, TestGenerationRequest, TestReport
 from services.agent.handlers.generation import TestGeneration

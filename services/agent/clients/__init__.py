@@ -1,1 +1,1 @@
-"""What reaches outside the agent's process: the sandbox and the programs run in it."""
+"""What reaches outside the agent's process: programs in and out of the sandbox, work folders, other services."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from automesh.core.errors import AutomationError, Kind
-from services.agent.clients import scratch
+from services.agent.clients.sandbox import scratch
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automesh.sdk import LeasedTask, TaskContext
-from services.agent.clients.generation import Log, Progress
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.generator.generation import Log, Progress
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.clients.work_dir import WorkDir
 from services.agent.domain.generation import TestGenerationRequest, TestReport
 from services.agent.domain.sandbox import SandboxUnavailable

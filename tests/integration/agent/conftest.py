@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.sandbox.sandbox import Sandbox
 
 FindProcesses = Callable[[str], list[int]]
 

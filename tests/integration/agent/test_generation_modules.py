@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.agent.clients.generation import generate_tests
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.generator.generation import generate_tests
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.domain.generation import (
     ModuleCrashed,
     ModuleImportFailed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.domain.sandbox import MIB, Ending, Limits, Outcome
 
 FindProcesses = Callable[[str], list[int]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.agent.clients.sandbox import Sandbox
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.domain.sandbox import Ending, Limits, Outcome, SandboxUnavailable
 
 LIMITS = Limits(wall_s=20, cpu_s=10, memory_bytes=256 * 1024 * 1024)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-from services.agent.clients.inside import ghosts, mining, properties, survey
-from services.agent.clients.inside.arguments import Arguments
-from services.agent.clients.inside.subject import Subject
-from services.agent.clients.inside.tidy import tidy
+from services.agent.clients.generator.inside import ghosts, mining, properties, survey
+from services.agent.clients.generator.inside.arguments import Arguments
+from services.agent.clients.generator.inside.subject import Subject
+from services.agent.clients.generator.inside.tidy import tidy
 
 MODULES = Path(__file__).parents[2] / "fixtures" / "modules"
 

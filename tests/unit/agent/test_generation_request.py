@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automesh.core.errors import Kind, ValidationError
-from services.agent.clients.module_search import find_module
+from services.agent.clients.generator.module_search import find_module
 from services.agent.domain.generation import (
     CoverageFigures,
     Dropped,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from automesh.core.errors import ValidationError
-from services.agent.clients import scratch
-from services.agent.clients.bubblewrap import View, isolated
-from services.agent.clients.interpreter import Interpreter
-from services.agent.clients.workspace import Workspace
+from services.agent.clients.generator.workspace import Workspace
+from services.agent.clients.sandbox import scratch
+from services.agent.clients.sandbox.bubblewrap import View, isolated
+from services.agent.clients.sandbox.interpreter import Interpreter
 from services.agent.domain.sandbox import ScratchFileRefused
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pynguin import configuration, generator
 from pynguin.analyses.constants import ConstantPool
 
-from services.agent.clients.inside.tidy import tidy
+from services.agent.clients.generator.inside.tidy import tidy
 
 KNOWN_VALUES_SHARE = 0.85  # how often a literal is one that is known to be good
 EXECUTION_TIMEOUT_S = 1

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 
-from services.agent.clients import processes
-from services.agent.clients.processes import Pidfd
+from services.agent.clients.sandbox import processes
+from services.agent.clients.sandbox.processes import Pidfd
 from services.agent.domain.sandbox import SandboxUnavailable
 
 MAX_REPORT_BYTES = 4096

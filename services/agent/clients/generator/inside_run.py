@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.agent.clients import scratch as folders
-from services.agent.clients.interpreter import Interpreter
-from services.agent.clients.sandbox import INSIDE, Sandbox
-from services.agent.clients.workspace import Workspace
+from services.agent.clients.generator.workspace import Workspace
+from services.agent.clients.sandbox import scratch as folders
+from services.agent.clients.sandbox.interpreter import Interpreter
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.domain.sandbox import MIB, Limits, Outcome, ScratchFileRefused
 
-ROOT = INSIDE.parents[3]  # what `services` is imported from
+INSIDE = Path(__file__).parent / "inside"
+ROOT = INSIDE.parents[4]  # what `services` is imported from
 HYPOTHESIS = "hypothesis"
 MAX_RESULT_BYTES = 16 * MIB
 # The module under test must meet neither our package nor its place on the path: it may have the same name.
@@ -21,7 +22,7 @@ START = """
 import importlib, sys
 root, name, *arguments = sys.argv[1:]
 sys.path.append(root)
-program = importlib.import_module("services.agent.clients.inside." + name)
+program = importlib.import_module("services.agent.clients.generator.inside." + name)
 sys.path.reverse(); sys.path.remove(root); sys.path.reverse()
 for each in [each for each in sys.modules if each.partition(".")[0] == "services"]:
     del sys.modules[each]

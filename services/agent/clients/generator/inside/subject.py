@@ -10,8 +10,8 @@ from enum import Enum
 from types import ModuleType
 from typing import Any
 
-from services.agent.clients.inside import mining
-from services.agent.clients.inside.arguments import EMPTY, TEXTS, VARIABLE, Arguments
+from services.agent.clients.generator.inside import mining
+from services.agent.clients.generator.inside.arguments import EMPTY, TEXTS, VARIABLE, Arguments
 
 MAX_LISTED = 40
 MIN_GOOD = 2

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.agent.clients.inside.subject import Subject, Target
+from services.agent.clients.generator.inside.subject import Subject, Target
 
 # Told by other templates, or not to be called by hand.
 LEFT_OUT = frozenset(

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import structlog
 
-from services.agent.clients import scratch as folders
-from services.agent.clients.bubblewrap import View, isolated, without_root
-from services.agent.clients.handshake import Handshake
-from services.agent.clients.interpreter import Interpreter
-from services.agent.clients.running import Running
+from services.agent.clients.sandbox import scratch as folders
+from services.agent.clients.sandbox.bubblewrap import View, isolated, without_root
+from services.agent.clients.sandbox.handshake import Handshake
+from services.agent.clients.sandbox.interpreter import Interpreter
+from services.agent.clients.sandbox.running import Running
 from services.agent.domain.sandbox import MIB, Limits, Outcome, SandboxUnavailable
 
 INSIDE = Path(__file__).parent / "inside"

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 from unicodedata import unidata_version
 
 from automesh.core.errors import ValidationError
-from services.agent.clients.inside_run import HYPOTHESIS, InsideRun, as_mapping
-from services.agent.clients.interpreter import Interpreter
-from services.agent.clients.module_search import FoundModule, find_module
-from services.agent.clients.sandbox import Sandbox
-from services.agent.clients.trials import Manner, Trial, Trials
-from services.agent.clients.workspace import Workspace
+from services.agent.clients.generator.inside_run import HYPOTHESIS, InsideRun, as_mapping
+from services.agent.clients.generator.module_search import FoundModule, find_module
+from services.agent.clients.generator.trials import Manner, Trial, Trials
+from services.agent.clients.generator.workspace import Workspace
+from services.agent.clients.sandbox.interpreter import Interpreter
+from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.domain import pace, refusals
 from services.agent.domain.draft import Draft
 from services.agent.domain.generation import ModuleCrashed, TestGenerationRequest, TestReport

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis.errors import HypothesisException
 from hypothesis.extra import ghostwriter
 
-from services.agent.clients.inside.subject import Subject, Target
+from services.agent.clients.generator.inside.subject import Subject, Target
 
 FAILURES = (HypothesisException, ValueError, TypeError, AttributeError, NameError, RecursionError, SyntaxError)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from services.agent.clients import scratch as folders
+from services.agent.clients.sandbox import scratch as folders
 
 
 class Workspace:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.agent.clients.inside_run import InsideRun
-from services.agent.clients.module_search import FoundModule
-from services.agent.clients.workspace import Workspace
+from services.agent.clients.generator.inside_run import InsideRun
+from services.agent.clients.generator.module_search import FoundModule
+from services.agent.clients.generator.workspace import Workspace
 from services.agent.domain.generation import CoverageFigures
 from services.agent.domain.measurement import Journal, read_coverage, read_journal
 from services.agent.domain.sandbox import Limits

@@ -17,8 +17,8 @@ from typing import Any
 import black
 from hypothesis.internal import charmap
 
-from services.agent.clients.inside import ghosts, properties
-from services.agent.clients.inside.subject import Subject
+from services.agent.clients.generator.inside import ghosts, properties
+from services.agent.clients.generator.inside.subject import Subject
 
 TRYING = "trying"
 MAX_TESTS = 300

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.agent.clients import processes, scratch
-from services.agent.clients.tail import Tail
+from services.agent.clients.sandbox import processes, scratch
+from services.agent.clients.sandbox.tail import Tail
 from services.agent.domain.sandbox import Ending, Limits, Outcome, Usage, ending_of, exceeded
 
 POLL_S = 0.05

@@ -1,0 +1,1 @@
+"""Generates tests for a Python module; whatever imports the module runs in the sandbox."""

@@ -1,0 +1,1 @@
+"""Runs programs that nobody trusts, isolated and within limits."""
