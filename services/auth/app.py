@@ -23,6 +23,7 @@ from automesh.core.clock import Clock, utc_now
 from automesh.core.ids import new_id
 from automesh.mesh.auth_client import IssuedChain
 from automesh.mesh.identity import SpiffeId
+from automesh.mesh.loops import every
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from automesh.storage.migrations import migrate
@@ -41,7 +42,6 @@ from services.auth.domain.sessions import Sessions
 from services.auth.domain.signing_keys import RotationPolicy, SigningKeys
 from services.auth.domain.tokens import AccessTokens
 from services.auth.domain.turnstile import Turnstile
-from services.auth.loops.rounds import every
 from services.auth.pki.authority import FileAuthority
 from services.auth.pki.hosts import parse_hosts
 from services.auth.pki.layout import Layout

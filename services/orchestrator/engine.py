@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from automesh.core.clock import Clock, utc_now
 from automesh.core.errors import AutomationError
 from automesh.core.ids import new_id
+from automesh.mesh.loops import Step, running
 from automesh.mesh.server import MAX_MESSAGE_BYTES, Bound
 from automesh.orchestrator.v1 import (
     artifact_service_pb2,
@@ -38,7 +39,6 @@ from services.orchestrator.loops.dispatcher import Dispatcher
 from services.orchestrator.loops.housekeeping import Housekeeping
 from services.orchestrator.loops.keeper import Keeper, Reporter
 from services.orchestrator.loops.reaper import Reaper
-from services.orchestrator.loops.running import Step, running
 from services.orchestrator.service.artifact_service import ArtifactServicer
 from services.orchestrator.service.task_service import TaskServicer
 from services.orchestrator.service.work_service import WorkServicer

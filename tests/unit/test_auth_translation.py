@@ -1,6 +1,5 @@
-"""From messages to the domain and back, where the call came from, and the loops that go on after a failed round."""
+"""From messages to the domain and back and where the call came from."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from automesh.auth.v1 import api_key_service_pb2, audit_service_pb2
 from automesh.core import paging
-from automesh.core.errors import Unavailable, ValidationError
+from automesh.core.errors import ValidationError
 from automesh.mesh.caller import Caller, caller_is
 from automesh.mesh.identity import SpiffeId
 from services.auth.convert import (
@@ -21,7 +20,6 @@ from services.auth.convert import (
     position_to_text,
     timestamp,
 )
-from services.auth.loops.rounds import every
 from services.auth.service.caller import origin, peer_certificate
 
 LIMIT_S = 20
@@ -124,19 +122,3 @@ def test_an_id_in_a_page_token_must_be_one() -> None:
     for text in ("", "nul\0", "key_" + "0" * 23):
         with pytest.raises(ValidationError):
             id_from_token(text, "user")
-
-
-async def test_a_loop_goes_on_after_a_failed_round_and_ends_with_what_is_unforeseen() -> None:
-    rounds = 0
-
-    async def work() -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds < 3:
-            raise Unavailable("the database is away")
-        raise KeyError("a bug")
-
-    async with asyncio.timeout(LIMIT_S):
-        with pytest.raises(KeyError):
-            await every(0.001, work, name="sweep")
-    assert rounds == 3

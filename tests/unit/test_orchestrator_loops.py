@@ -1,4 +1,4 @@
-"""The loops on fakes: leasing, reaping, keeping on, housekeeping."""
+"""The loops on fakes: leasing, reaping, housekeeping."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -22,7 +22,6 @@ from services.orchestrator.fakes.task_store import FakeTaskStore
 from services.orchestrator.loops.dispatcher import FARTHEST_ALARM_S, MAX_ALARMS, Dispatcher
 from services.orchestrator.loops.housekeeping import CLEAN_EVERY, ROUNDS, Housekeeping
 from services.orchestrator.loops.reaper import Reaper
-from services.orchestrator.loops.running import keep_running, running
 
 SECOND = timedelta(seconds=1)
 
@@ -274,29 +273,6 @@ async def test_the_reaper_tells_watchers_agents_and_dispatchers(house: House) ->
     assert [signal.topic for signal in house.heard] == [Topic.TASK, Topic.LOST, Topic.WORK]
     assert session.holds == {}
     assert house.metric("automesh_task_transitions_total", status="scheduled") == 1
-
-
-# ---------------------------------------------------------------------- keeping on
-async def test_a_loop_survives_any_failure() -> None:
-    happened = asyncio.Event()
-    failures: list[Exception] = [Unavailable("away"), ValueError("bug")]
-
-    async def step() -> None:
-        if failures:
-            raise failures.pop(0)
-        happened.set()
-        await asyncio.sleep(60)
-
-    async with running({"step": step}):
-        await asyncio.wait_for(happened.wait(), 5)
-
-
-async def test_a_loop_ends_when_cancelled() -> None:
-    task = asyncio.create_task(keep_running("x", lambda: asyncio.sleep(60)))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
 
 
 async def test_housekeeping_samples_often_and_cleans_up_at_times(house: House) -> None:

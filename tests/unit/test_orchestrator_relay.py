@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from automesh.mesh.loops import running
 from automesh.storage.fanout import LocalFanout
 from services.orchestrator.clients.relay import CHANNEL, MAX_WAITING, FanoutRelay
 from services.orchestrator.domain.signals import Signal, Signals, Topic
-from services.orchestrator.loops.running import running
 
 
 class Ear:

@@ -1,1 +1,0 @@
-"""What auth does by itself: rotating keys, forgetting what is over."""
