@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from automesh.options.v1 import access_pb2 as automesh_dot_options_dot_v1_dot_access__pb2
+from automesh.orchestrator.v1 import task_pb2 as automesh_dot_orchestrator_dot_v1_dot_task__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+automesh/orchestrator/v1/work_service.proto\x12\x18\x61utomesh.orchestrator.v1\x1a automesh/options/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n\nCapability\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x8d\x01\n\x0fRegisterRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32$.automesh.orchestrator.v1.Capability\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\"\xd5\x01\n\x10RegisterResponse\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x03\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x03\n\x0bWorkRequest\x12\x32\n\x06\x61ttach\x18\x01 \x01(\x0b\x32 .automesh.orchestrator.v1.AttachH\x00\x12\x32\n\x06\x63redit\x18\x02 \x01(\x0b\x32 .automesh.orchestrator.v1.CreditH\x00\x12\x38\n\theartbeat\x18\x03 \x01(\x0b\x32#.automesh.orchestrator.v1.HeartbeatH\x00\x12\x36\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\".automesh.orchestrator.v1.AcceptedH\x00\x12\x36\n\x08progress\x18\x05 \x01(\x0b\x32\".automesh.orchestrator.v1.ProgressH\x00\x12,\n\x03log\x18\x06 \x01(\x0b\x32\x1d.automesh.orchestrator.v1.LogH\x00\x12.\n\x04\x64one\x18\x07 \x01(\x0b\x32\x1e.automesh.orchestrator.v1.DoneH\x00\x12\x30\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x1f.automesh.orchestrator.v1.DrainH\x00\x42\t\n\x07message\"\x89\x03\n\x0cWorkResponse\x12\x36\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\".automesh.orchestrator.v1.AttachedH\x00\x12\x30\n\x05lease\x18\x02 \x01(\x0b\x32\x1f.automesh.orchestrator.v1.LeaseH\x00\x12\x32\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32 .automesh.orchestrator.v1.CancelH\x00\x12\x34\n\x07revoked\x18\x04 \x01(\x0b\x32!.automesh.orchestrator.v1.RevokedH\x00\x12,\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x1d.automesh.orchestrator.v1.AckH\x00\x12\x38\n\theartbeat\x18\x06 \x01(\x0b\x32#.automesh.orchestrator.v1.HeartbeatH\x00\x12\x32\n\x06goaway\x18\x07 \x01(\x0b\x32 .automesh.orchestrator.v1.GoawayH\x00\x42\t\n\x07message\"<\n\x06\x41ttach\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x03(\x0c\"&\n\x08\x41ttached\x12\x0c\n\x04keep\x18\x01 \x03(\x0c\x12\x0c\n\x04\x64rop\x18\x02 \x03(\x0c\"\x17\n\x06\x43redit\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"\x0b\n\tHeartbeat\"\x1f\n\x08\x41\x63\x63\x65pted\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\"j\n\x08Progress\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\ncheckpoint\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\r\n\x0b_checkpoint\")\n\x03Log\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\r\n\x05lines\x18\x02 \x03(\t\"\x87\x01\n\x04\x44one\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x34\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32!.automesh.orchestrator.v1.FailureH\x00\x42\t\n\x07outcome\"=\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\xf1\x01\n\x05Lease\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12&\n\x05input\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncheckpoint\x18\t \x01(\x0c\x12\x13\n\x0btraceparent\x18\n \x01(\t\"-\n\x06\x43\x61ncel\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\".\n\x07Revoked\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\")\n\x03\x41\x63k\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\r\n\x05stale\x18\x02 \x01(\x08\"<\n\x06Goaway\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf0\x01\n\tAgentInfo\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32$.automesh.orchestrator.v1.Capability\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0e\n\x06leases\x18\x05 \x01(\x05\x12\x11\n\tconnected\x18\x06 \x01(\x08\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListAgentsResponse\x12\x33\n\x06\x61gents\x18\x01 \x03(\x0b\x32#.automesh.orchestrator.v1.AgentInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x95\x03\n\x0bWorkService\x12}\n\x08Register\x12).automesh.orchestrator.v1.RegisterRequest\x1a*.automesh.orchestrator.v1.RegisterResponse\"\x1a\x90\x02\x02\xa2\xbb\x18\x13\n\nwork.lease\x12\x05\x61gent\x12r\n\x04Work\x12%.automesh.orchestrator.v1.WorkRequest\x1a&.automesh.orchestrator.v1.WorkResponse\"\x17\xa2\xbb\x18\x13\n\nwork.lease\x12\x05\x61gent(\x01\x30\x01\x12\x92\x01\n\nListAgents\x12+.automesh.orchestrator.v1.ListAgentsRequest\x1a,.automesh.orchestrator.v1.ListAgentsResponse\")\x90\x02\x01\xa2\xbb\x18\x0c\n\nagent.read\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agentsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+automesh/orchestrator/v1/work_service.proto\x12\x18\x61utomesh.orchestrator.v1\x1a automesh/options/v1/access.proto\x1a#automesh/orchestrator/v1/task.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n\nCapability\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x8d\x01\n\x0fRegisterRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32$.automesh.orchestrator.v1.Capability\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\t\"\xd5\x01\n\x10RegisterResponse\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tlease_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11max_message_bytes\x18\x04 \x01(\x03\x12/\n\x0bserver_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x03\n\x0bWorkRequest\x12\x32\n\x06\x61ttach\x18\x01 \x01(\x0b\x32 .automesh.orchestrator.v1.AttachH\x00\x12\x32\n\x06\x63redit\x18\x02 \x01(\x0b\x32 .automesh.orchestrator.v1.CreditH\x00\x12\x38\n\theartbeat\x18\x03 \x01(\x0b\x32#.automesh.orchestrator.v1.HeartbeatH\x00\x12\x36\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32\".automesh.orchestrator.v1.AcceptedH\x00\x12\x36\n\x08progress\x18\x05 \x01(\x0b\x32\".automesh.orchestrator.v1.ProgressH\x00\x12,\n\x03log\x18\x06 \x01(\x0b\x32\x1d.automesh.orchestrator.v1.LogH\x00\x12.\n\x04\x64one\x18\x07 \x01(\x0b\x32\x1e.automesh.orchestrator.v1.DoneH\x00\x12\x30\n\x05\x64rain\x18\x08 \x01(\x0b\x32\x1f.automesh.orchestrator.v1.DrainH\x00\x42\t\n\x07message\"\x89\x03\n\x0cWorkResponse\x12\x36\n\x08\x61ttached\x18\x01 \x01(\x0b\x32\".automesh.orchestrator.v1.AttachedH\x00\x12\x30\n\x05lease\x18\x02 \x01(\x0b\x32\x1f.automesh.orchestrator.v1.LeaseH\x00\x12\x32\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32 .automesh.orchestrator.v1.CancelH\x00\x12\x34\n\x07revoked\x18\x04 \x01(\x0b\x32!.automesh.orchestrator.v1.RevokedH\x00\x12,\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x1d.automesh.orchestrator.v1.AckH\x00\x12\x38\n\theartbeat\x18\x06 \x01(\x0b\x32#.automesh.orchestrator.v1.HeartbeatH\x00\x12\x32\n\x06goaway\x18\x07 \x01(\x0b\x32 .automesh.orchestrator.v1.GoawayH\x00\x42\t\n\x07message\"<\n\x06\x41ttach\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0c\n\x04held\x18\x03 \x03(\x0c\"&\n\x08\x41ttached\x12\x0c\n\x04keep\x18\x01 \x03(\x0c\x12\x0c\n\x04\x64rop\x18\x02 \x03(\x0c\"\x17\n\x06\x43redit\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\"\x0b\n\tHeartbeat\"\x1f\n\x08\x41\x63\x63\x65pted\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\"j\n\x08Progress\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x17\n\ncheckpoint\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\r\n\x0b_checkpoint\")\n\x03Log\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\r\n\x05lines\x18\x02 \x03(\t\"\x87\x01\n\x04\x44one\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x34\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32!.automesh.orchestrator.v1.FailureH\x00\x42\t\n\x07outcome\"=\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\xf1\x01\n\x05Lease\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x0c\n\x04type\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12&\n\x05input\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\ncheckpoint\x18\t \x01(\x0c\x12\x13\n\x0btraceparent\x18\n \x01(\t\"-\n\x06\x43\x61ncel\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\".\n\x07Revoked\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\")\n\x03\x41\x63k\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\x12\r\n\x05stale\x18\x02 \x01(\x08\"<\n\x06Goaway\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xf0\x01\n\tAgentInfo\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12:\n\x0c\x63\x61pabilities\x18\x03 \x03(\x0b\x32$.automesh.orchestrator.v1.Capability\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x0e\n\x06leases\x18\x05 \x01(\x05\x12\x11\n\tconnected\x18\x06 \x01(\x08\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x12\x32\n\x0elast_seen_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t\":\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"b\n\x12ListAgentsResponse\x12\x33\n\x06\x61gents\x18\x01 \x03(\x0b\x32#.automesh.orchestrator.v1.AgentInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x14\x44\x65scribeLeaseRequest\x12\x13\n\x0blease_token\x18\x01 \x01(\x0c\"E\n\x15\x44\x65scribeLeaseResponse\x12,\n\x04task\x18\x01 \x01(\x0b\x32\x1e.automesh.orchestrator.v1.Task2\xab\x04\n\x0bWorkService\x12}\n\x08Register\x12).automesh.orchestrator.v1.RegisterRequest\x1a*.automesh.orchestrator.v1.RegisterResponse\"\x1a\x90\x02\x02\xa2\xbb\x18\x13\n\nwork.lease\x12\x05\x61gent\x12r\n\x04Work\x12%.automesh.orchestrator.v1.WorkRequest\x1a&.automesh.orchestrator.v1.WorkResponse\"\x17\xa2\xbb\x18\x13\n\nwork.lease\x12\x05\x61gent(\x01\x30\x01\x12\x86\x01\n\rDescribeLease\x12..automesh.orchestrator.v1.DescribeLeaseRequest\x1a/.automesh.orchestrator.v1.DescribeLeaseResponse\"\x14\x90\x02\x01\xa2\xbb\x18\r\x12\x04\x64\x61ta\x12\x05model\x12\x9f\x01\n\nListAgents\x12+.automesh.orchestrator.v1.ListAgentsRequest\x1a,.automesh.orchestrator.v1.ListAgentsResponse\"6\x90\x02\x01\xa2\xbb\x18\x19\n\nagent.read\x12\x04\x64\x61ta\x12\x05model\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agentsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,54 +41,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKSERVICE'].methods_by_name['Register']._serialized_options = b'\220\002\002\242\273\030\023\n\nwork.lease\022\005agent'
   _globals['_WORKSERVICE'].methods_by_name['Work']._loaded_options = None
   _globals['_WORKSERVICE'].methods_by_name['Work']._serialized_options = b'\242\273\030\023\n\nwork.lease\022\005agent'
+  _globals['_WORKSERVICE'].methods_by_name['DescribeLease']._loaded_options = None
+  _globals['_WORKSERVICE'].methods_by_name['DescribeLease']._serialized_options = b'\220\002\001\242\273\030\r\022\004data\022\005model'
   _globals['_WORKSERVICE'].methods_by_name['ListAgents']._loaded_options = None
-  _globals['_WORKSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\220\002\001\242\273\030\014\n\nagent.read\202\323\344\223\002\020\022\016/api/v1/agents'
-  _globals['_CAPABILITY']._serialized_start=232
-  _globals['_CAPABILITY']._serialized_end=279
-  _globals['_REGISTERREQUEST']._serialized_start=282
-  _globals['_REGISTERREQUEST']._serialized_end=423
-  _globals['_REGISTERRESPONSE']._serialized_start=426
-  _globals['_REGISTERRESPONSE']._serialized_end=639
-  _globals['_WORKREQUEST']._serialized_start=642
-  _globals['_WORKREQUEST']._serialized_end=1084
-  _globals['_WORKRESPONSE']._serialized_start=1087
-  _globals['_WORKRESPONSE']._serialized_end=1480
-  _globals['_ATTACH']._serialized_start=1482
-  _globals['_ATTACH']._serialized_end=1542
-  _globals['_ATTACHED']._serialized_start=1544
-  _globals['_ATTACHED']._serialized_end=1582
-  _globals['_CREDIT']._serialized_start=1584
-  _globals['_CREDIT']._serialized_end=1607
-  _globals['_HEARTBEAT']._serialized_start=1609
-  _globals['_HEARTBEAT']._serialized_end=1620
-  _globals['_ACCEPTED']._serialized_start=1622
-  _globals['_ACCEPTED']._serialized_end=1653
-  _globals['_PROGRESS']._serialized_start=1655
-  _globals['_PROGRESS']._serialized_end=1761
-  _globals['_LOG']._serialized_start=1763
-  _globals['_LOG']._serialized_end=1804
-  _globals['_DONE']._serialized_start=1807
-  _globals['_DONE']._serialized_end=1942
-  _globals['_FAILURE']._serialized_start=1944
-  _globals['_FAILURE']._serialized_end=2005
-  _globals['_DRAIN']._serialized_start=2007
-  _globals['_DRAIN']._serialized_end=2014
-  _globals['_LEASE']._serialized_start=2017
-  _globals['_LEASE']._serialized_end=2258
-  _globals['_CANCEL']._serialized_start=2260
-  _globals['_CANCEL']._serialized_end=2305
-  _globals['_REVOKED']._serialized_start=2307
-  _globals['_REVOKED']._serialized_end=2353
-  _globals['_ACK']._serialized_start=2355
-  _globals['_ACK']._serialized_end=2396
-  _globals['_GOAWAY']._serialized_start=2398
-  _globals['_GOAWAY']._serialized_end=2458
-  _globals['_AGENTINFO']._serialized_start=2461
-  _globals['_AGENTINFO']._serialized_end=2701
-  _globals['_LISTAGENTSREQUEST']._serialized_start=2703
-  _globals['_LISTAGENTSREQUEST']._serialized_end=2761
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=2763
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=2861
-  _globals['_WORKSERVICE']._serialized_start=2864
-  _globals['_WORKSERVICE']._serialized_end=3269
+  _globals['_WORKSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\220\002\001\242\273\030\031\n\nagent.read\022\004data\022\005model\202\323\344\223\002\020\022\016/api/v1/agents'
+  _globals['_CAPABILITY']._serialized_start=269
+  _globals['_CAPABILITY']._serialized_end=316
+  _globals['_REGISTERREQUEST']._serialized_start=319
+  _globals['_REGISTERREQUEST']._serialized_end=460
+  _globals['_REGISTERRESPONSE']._serialized_start=463
+  _globals['_REGISTERRESPONSE']._serialized_end=676
+  _globals['_WORKREQUEST']._serialized_start=679
+  _globals['_WORKREQUEST']._serialized_end=1121
+  _globals['_WORKRESPONSE']._serialized_start=1124
+  _globals['_WORKRESPONSE']._serialized_end=1517
+  _globals['_ATTACH']._serialized_start=1519
+  _globals['_ATTACH']._serialized_end=1579
+  _globals['_ATTACHED']._serialized_start=1581
+  _globals['_ATTACHED']._serialized_end=1619
+  _globals['_CREDIT']._serialized_start=1621
+  _globals['_CREDIT']._serialized_end=1644
+  _globals['_HEARTBEAT']._serialized_start=1646
+  _globals['_HEARTBEAT']._serialized_end=1657
+  _globals['_ACCEPTED']._serialized_start=1659
+  _globals['_ACCEPTED']._serialized_end=1690
+  _globals['_PROGRESS']._serialized_start=1692
+  _globals['_PROGRESS']._serialized_end=1798
+  _globals['_LOG']._serialized_start=1800
+  _globals['_LOG']._serialized_end=1841
+  _globals['_DONE']._serialized_start=1844
+  _globals['_DONE']._serialized_end=1979
+  _globals['_FAILURE']._serialized_start=1981
+  _globals['_FAILURE']._serialized_end=2042
+  _globals['_DRAIN']._serialized_start=2044
+  _globals['_DRAIN']._serialized_end=2051
+  _globals['_LEASE']._serialized_start=2054
+  _globals['_LEASE']._serialized_end=2295
+  _globals['_CANCEL']._serialized_start=2297
+  _globals['_CANCEL']._serialized_end=2342
+  _globals['_REVOKED']._serialized_start=2344
+  _globals['_REVOKED']._serialized_end=2390
+  _globals['_ACK']._serialized_start=2392
+  _globals['_ACK']._serialized_end=2433
+  _globals['_GOAWAY']._serialized_start=2435
+  _globals['_GOAWAY']._serialized_end=2495
+  _globals['_AGENTINFO']._serialized_start=2498
+  _globals['_AGENTINFO']._serialized_end=2738
+  _globals['_LISTAGENTSREQUEST']._serialized_start=2740
+  _globals['_LISTAGENTSREQUEST']._serialized_end=2798
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=2800
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=2898
+  _globals['_DESCRIBELEASEREQUEST']._serialized_start=2900
+  _globals['_DESCRIBELEASEREQUEST']._serialized_end=2943
+  _globals['_DESCRIBELEASERESPONSE']._serialized_start=2945
+  _globals['_DESCRIBELEASERESPONSE']._serialized_end=3014
+  _globals['_WORKSERVICE']._serialized_start=3017
+  _globals['_WORKSERVICE']._serialized_end=3572
 # @@protoc_insertion_point(module_scope)

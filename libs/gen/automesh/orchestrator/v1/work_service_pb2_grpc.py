@@ -45,6 +45,11 @@ class WorkServiceStub:
                 request_serializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkRequest.SerializeToString,
                 response_deserializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkResponse.FromString,
                 _registered_method=True)
+        self.DescribeLease = channel.unary_unary(
+                '/automesh.orchestrator.v1.WorkService/DescribeLease',
+                request_serializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseRequest.SerializeToString,
+                response_deserializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseResponse.FromString,
+                _registered_method=True)
         self.ListAgents = channel.unary_unary(
                 '/automesh.orchestrator.v1.WorkService/ListAgents',
                 request_serializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.ListAgentsRequest.SerializeToString,
@@ -71,6 +76,13 @@ class WorkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeLease(self, request, context):
+        """Tells a service that an agent turned to what the lease it shows is for. ABORTED when the lease is lost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAgents(self, request, context):
         """Lists the agents seen lately: what they can do, what they hold.
         """
@@ -90,6 +102,11 @@ def add_WorkServiceServicer_to_server(servicer, server):
                     servicer.Work,
                     request_deserializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkRequest.FromString,
                     response_serializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkResponse.SerializeToString,
+            ),
+            'DescribeLease': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeLease,
+                    request_deserializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseRequest.FromString,
+                    response_serializer=automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseResponse.SerializeToString,
             ),
             'ListAgents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgents,
@@ -152,6 +169,33 @@ class WorkService:
             '/automesh.orchestrator.v1.WorkService/Work',
             automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkRequest.SerializeToString,
             automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.WorkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeLease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/automesh.orchestrator.v1.WorkService/DescribeLease',
+            automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseRequest.SerializeToString,
+            automesh_dot_orchestrator_dot_v1_dot_work__service__pb2.DescribeLeaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class WorkServiceStub:
     """The one stream between an agent and the orchestrator. The first message of the agent is `attach`; any frame counts
     as a heartbeat. Losing the stream does not lose the leases: the agent reattaches within lease_ttl and keeps them.
     """
+    DescribeLease: _grpc.UnaryUnaryMultiCallable[_work_service_pb2.DescribeLeaseRequest, _work_service_pb2.DescribeLeaseResponse]
+    """Tells a service that an agent turned to what the lease it shows is for. ABORTED when the lease is lost."""
     ListAgents: _grpc.UnaryUnaryMultiCallable[_work_service_pb2.ListAgentsRequest, _work_service_pb2.ListAgentsResponse]
     """Lists the agents seen lately: what they can do, what they hold."""
 
@@ -53,6 +55,8 @@ class WorkServiceAsyncStub(WorkServiceStub):
     """The one stream between an agent and the orchestrator. The first message of the agent is `attach`; any frame counts
     as a heartbeat. Losing the stream does not lose the leases: the agent reattaches within lease_ttl and keeps them.
     """
+    DescribeLease: _aio.UnaryUnaryMultiCallable[_work_service_pb2.DescribeLeaseRequest, _work_service_pb2.DescribeLeaseResponse]  # type: ignore[assignment]
+    """Tells a service that an agent turned to what the lease it shows is for. ABORTED when the lease is lost."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_work_service_pb2.ListAgentsRequest, _work_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
     """Lists the agents seen lately: what they can do, what they hold."""
 
@@ -76,6 +80,14 @@ class WorkServiceServicer(metaclass=_abc_1.ABCMeta):
         """The one stream between an agent and the orchestrator. The first message of the agent is `attach`; any frame counts
         as a heartbeat. Losing the stream does not lose the leases: the agent reattaches within lease_ttl and keeps them.
         """
+
+    @_abc_1.abstractmethod
+    def DescribeLease(
+        self,
+        request: _work_service_pb2.DescribeLeaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_work_service_pb2.DescribeLeaseResponse, _abc.Awaitable[_work_service_pb2.DescribeLeaseResponse]]:
+        """Tells a service that an agent turned to what the lease it shows is for. ABORTED when the lease is lost."""
 
     @_abc_1.abstractmethod
     def ListAgents(

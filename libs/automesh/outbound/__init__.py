@@ -1,0 +1,1 @@
+"""Calls to the world outside of the mesh, behind an allow-list."""

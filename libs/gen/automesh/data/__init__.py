@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/data: do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/data/v1: do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/model: do not edit."""

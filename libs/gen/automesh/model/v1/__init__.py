@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/model/v1: do not edit."""
