@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 GENERATED = ROOT / "libs" / "gen"
 DESCRIPTORS = Path("automesh") / "descriptors.binpb"
+# A protocol of others, as descriptors only: generated modules would take its package name in every process, and a
+# process can hold a package once (whoever uses tritonclient beside the SDK has it already).
+INFERENCE = Path("automesh") / "inference.binpb"
 
 
 def main() -> int:
@@ -40,11 +43,8 @@ def generate(out: Path) -> None:
     if not protos:
         raise SystemExit(f"gen: no .proto file below {PROTO / 'automesh'}")
     (out / DESCRIPTORS).parent.mkdir(parents=True)
-    code: int = protoc.main(
+    compile_protos(
         [
-            "protoc",
-            f"-I{PROTO}",
-            f"-I{importlib.resources.files('grpc_tools') / '_proto'}",
             *(f"--plugin={name}={Path(sys.executable).parent / name}" for name in plugins()),
             f"--python_out={out}",
             f"--grpc_python_out={out}",
@@ -56,9 +56,16 @@ def generate(out: Path) -> None:
             *protos,
         ]
     )
+    compile_protos([f"--descriptor_set_out={out / INFERENCE}", "--include_imports", "inference/grpc_service.proto"])
+    mark_packages(out, protos)
+
+
+def compile_protos(arguments: list[str]) -> None:
+    """Runs protoc on files below proto/, or ends the program."""
+    well_known = importlib.resources.files("grpc_tools") / "_proto"
+    code: int = protoc.main(["protoc", f"-I{PROTO}", f"-I{well_known}", *arguments])
     if code != 0:
         raise SystemExit(f"gen: protoc failed with exit status {code}; its messages are above")
-    mark_packages(out, protos)
 
 
 def plugins() -> tuple[str, str]:
