@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
+from automesh.core.errors import PermissionDenied
 from automesh.mesh.identity import SpiffeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Both identities of a call. Without a token `subject` and `tenant_id` are empty and no permission is held."""
+    """Both identities of a call. Without a token `subject` and `tenant_id` are empty and no permission is held.
+
+    When a service acts for somebody (`acting`), both name that person and still no permission is held.
+    """
 
     workload: SpiffeId | None = None
     subject: str = ""
@@ -23,11 +27,12 @@ class Caller:
     request_id: str = ""
     traceparent: str = ""
     peer: str = ""
+    acting: bool = False
 
     @property
     def signed_in(self) -> bool:
         """Whether a valid token came with the call."""
-        return bool(self.subject)
+        return bool(self.subject) and not self.acting
 
     @property
     def service(self) -> str:
@@ -46,6 +51,14 @@ _current: ContextVar[Caller] = ContextVar("automesh_caller", default=NOBODY)
 def current_caller() -> Caller:
     """The caller of the rpc being served; NOBODY outside of one."""
     return _current.get()
+
+
+def current_tenant() -> str:
+    """The tenant of the token, or the one a service acts for. Raises PermissionDenied: nothing belongs to nobody."""
+    tenant_id = _current.get().tenant_id
+    if not tenant_id:
+        raise PermissionDenied("this needs a token of a tenant: sign in first")
+    return tenant_id
 
 
 def enter(caller: Caller) -> Token[Caller]:

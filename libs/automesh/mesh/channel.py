@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from automesh.mesh.acting import SUBJECT, TENANT, acting_metadata
 from automesh.mesh.caller import current_caller
 from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT
 
@@ -24,6 +25,8 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 5_000),
 ]
 UNARY_TIMEOUT_S = 30.0
+_WHOSE = frozenset({"authorization", TENANT, SUBJECT})
+"""What says already whose call it is."""
 
 
 def mesh_channel(service: str) -> MeshChannel:
@@ -33,7 +36,10 @@ def mesh_channel(service: str) -> MeshChannel:
 
 
 class MeshChannel(grpc.aio.Channel):
-    """A channel whose calls carry the request id and trace of the rpc being served, and always have a deadline."""
+    """A channel whose calls carry the request id and trace of the rpc being served, and always have a deadline.
+
+    Inside `acting_for` they carry also for whom they are, unless they carry a token.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
@@ -99,4 +105,6 @@ def _with_request(metadata: Metadata | None) -> list[tuple[str, str | bytes]]:
         sent.append((REQUEST_ID, caller.request_id))
     if caller.traceparent and TRACEPARENT not in present:
         sent.append((TRACEPARENT, caller.traceparent))
+    if present.isdisjoint(_WHOSE):
+        sent.extend(acting_metadata())
     return sent

@@ -8,6 +8,7 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ import structlog
 
 from automesh.core.errors import AutomationError, InternalError, Unauthenticated, Unavailable
 from automesh.mesh import caller as callers
+from automesh.mesh.acting import read_acting
 from automesh.mesh.audit import AuditEvent, AuditLog
 from automesh.mesh.caller import Caller
 from automesh.mesh.errors import STATUS, Unimplemented, abort
@@ -162,6 +164,7 @@ class _Guard:
                 raise
             call.enter(_caller(context, metadata, workload, claims))
             self._rule.check(call.caller)
+            self._act(call, metadata)
             self._rule.check_tenant(call.caller, request)
             if self._rule.audited:
                 self._interceptor.audit.require_room()
@@ -169,6 +172,14 @@ class _Guard:
             await call.failed(error)
             raise
         return call
+
+    def _act(self, call: _Call, metadata: Mapping[str, str]) -> None:
+        """Makes the call that of whom a trusted service acts for."""
+        if not self._rule.lets_act(call.caller):
+            return
+        acting = read_acting(metadata)
+        if acting is not None:
+            call.become(replace(call.caller, tenant_id=acting.tenant_id, subject=acting.subject, acting=True))
 
 
 class _Call:
@@ -188,6 +199,11 @@ class _Call:
         """From now on this is who calls."""
         self.caller = caller
         self._token = callers.enter(caller)
+
+    def become(self, caller: Caller) -> None:
+        """The call turns out to be somebody else's."""
+        self._leave()
+        self.enter(caller)
 
     async def failed(self, error: BaseException) -> None:
         """Ends the call with what went wrong; raises the abort for errors, returns for cancellation."""

@@ -15,6 +15,7 @@ from automesh.options.v1 import access_pb2
 
 ANY_SERVICE = "*"
 ANY_TENANT = "tenant.any"
+AGENT = "agent"
 
 
 class UnruledMethod(AutomationError):
@@ -51,6 +52,14 @@ class Rule:
                 "sign in first: this call needs a token in the authorization header", method=self.method
             )
         raise PermissionDenied(f"{service or 'this client'} may not call {self.method}", method=self.method)
+
+    def lets_act(self, caller: Caller) -> bool:
+        """Whether the caller may say for whom it calls: a service that the rule names, and without a token.
+
+        Agents never may: they run what people send them, and the lease they show says whose work it is.
+        """
+        service = caller.service
+        return bool(service) and service in self.callers - {AGENT, ANY_SERVICE} and not caller.subject
 
     def check_tenant(self, caller: Caller, request: Any) -> None:
         """Refuses a request that names a tenant other than the caller's own."""

@@ -9,12 +9,11 @@ from typing import Any
 import grpc
 from google.api.httpbody_pb2 import HttpBody
 
-from automesh.mesh.caller import current_caller
+from automesh.mesh.caller import current_caller, current_tenant
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
 from services.orchestrator.convert import artifacts as convert
 from services.orchestrator.domain.shelf import ArtifactShelf
-from services.orchestrator.service.caller import tenant_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -40,7 +39,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Context) -> pb.ListArtifactsResponse:
         limit, after = convert.page(request)
-        tenant_id = tenant_of(current_caller())
+        tenant_id = current_tenant()
         artifacts = await self._shelf.list(tenant_id, request.task_id, limit=limit + 1, after=after)
         return pb.ListArtifactsResponse(
             artifacts=[convert.artifact(artifact) for artifact in artifacts[:limit]],
@@ -50,7 +49,7 @@ class ArtifactServicer(rpc.ArtifactServiceServicer):
     async def DownloadArtifact(
         self, request: pb.DownloadArtifactRequest, context: Context
     ) -> AsyncGenerator[HttpBody, None]:
-        tenant_id = tenant_of(current_caller())
+        tenant_id = current_tenant()
         artifact, chunks = await self._shelf.download(tenant_id, request.task_id, request.name)
         async with aclosing(convert.bodies(artifact, chunks)) as bodies:
             async for body in bodies:

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from automesh.core.errors import PermissionDenied
 from automesh.mesh.caller import Caller
 from services.orchestrator.domain.agents import Owner
-
-
-def tenant_of(caller: Caller) -> str:
-    """The tenant of the token. Raises PermissionDenied without one: no tasks belong to nobody."""
-    if not caller.tenant_id:
-        raise PermissionDenied("this needs a token of a tenant: sign in first")
-    return caller.tenant_id
 
 
 def owner_of(caller: Caller) -> Owner:

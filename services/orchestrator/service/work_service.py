@@ -12,14 +12,14 @@ import grpc
 import structlog
 
 from automesh.core.errors import AutomationError, InternalError, Unavailable, ValidationError
-from automesh.mesh.caller import current_caller
+from automesh.mesh.caller import current_caller, current_tenant
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
 from services.orchestrator.convert import work as convert
 from services.orchestrator.domain.desk import End, WorkDesk
 from services.orchestrator.domain.retry import jitter_between
 from services.orchestrator.domain.sessions import Session
-from services.orchestrator.service.caller import owner_of, tenant_of
+from services.orchestrator.service.caller import owner_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class WorkServicer(rpc.WorkServiceServicer):
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         limit, after = convert.agents_page(request)
-        agents = await self._desk.list(tenant_of(current_caller()), limit=limit + 1, after=after)
+        agents = await self._desk.list(current_tenant(), limit=limit + 1, after=after)
         return pb.ListAgentsResponse(
             agents=[convert.agent(agent) for agent in agents[:limit]],
             next_page_token=convert.agents_token(agents[limit - 1]) if len(agents) > limit else "",
