@@ -1,0 +1,1 @@
+"""Messages of the data service and its domain, both ways."""
