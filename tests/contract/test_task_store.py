@@ -14,6 +14,7 @@ from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.orchestrator.domain.document import Document
 from services.orchestrator.domain.errors import (
+    LeaseLost,
     QueueFull,
     RequestReused,
     TaskAlreadyFinished,
@@ -548,3 +549,28 @@ async def test_the_depth_of_the_queue_is_counted_up_to_a_limit(house: House) -> 
     await house.running()
     assert await house.tasks.queue_depth(100) == {Status.SCHEDULED: 4, Status.RUNNING: 1}
     assert (await house.tasks.queue_depth(2))[Status.SCHEDULED] == 2
+
+
+# ---------------------------------------------------------------------- by services
+async def test_a_lease_is_held_from_its_offer_to_its_end(house: House) -> None:
+    task = await house.create(input=Document(b'{"secret":1}'))
+    [leased] = await house.lease()
+    hold = Hold(task.task_id, leased.attempt)
+    offered = await house.book.held(hold)
+    assert (offered.tenant_id, offered.spec.input.content(), offered.created_by) == (TENANT, {"secret": 1}, "user_1")
+    await house.book.accept([hold], AGENT, TTL)
+    assert (await house.book.held(hold)).status is Status.RUNNING
+    await house.complete(hold)
+    with pytest.raises(LeaseLost):
+        await house.book.held(hold)
+
+
+async def test_an_earlier_attempt_holds_nothing(house: House) -> None:
+    task, first = await house.running()
+    await house.advance(TTL.total_seconds() + 1)
+    await house.book.reap(limit=10, jitter=1.0)
+    second = await house.again(task)
+    assert (await house.book.held(second)).attempt == 2
+    for stale in (first, Hold(task.task_id, 3), Hold("task_unknown", 1)):
+        with pytest.raises(LeaseLost):
+            await house.book.held(stale)

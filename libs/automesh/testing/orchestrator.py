@@ -12,10 +12,11 @@ from typing import Any
 
 import grpc
 
-from automesh.core.errors import AutomationError, NotFound, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, Kind, NotFound, Unavailable, ValidationError
 from automesh.mesh.errors import abort
 from automesh.orchestrator.v1 import artifact_service_pb2 as artifact_pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as artifact_rpc
+from automesh.orchestrator.v1 import task_pb2
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
 
@@ -27,6 +28,13 @@ class AgentForgotten(NotFound):
     """The orchestrator does not know the agent (any more)."""
 
     reason = "AGENT_NOT_FOUND"
+
+
+class LeaseGone(AutomationError):
+    """The lease was lost."""
+
+    kind = Kind.ABORTED
+    reason = "LEASE_LOST"
 
 
 class Stream:
@@ -68,6 +76,7 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
         self.failing_uploads = 0  # so many uploads are answered with UNAVAILABLE
         self.artifacts: dict[str, bytes] = {}
         self.metadata: list[Mapping[str, str | bytes]] = []
+        self.leases: dict[bytes, pb.Lease] = {}  # which DescribeLease knows; a test drops those that are lost
         self._waiting: deque[pb.Lease] = deque()
         self._news = asyncio.Condition()
         self._next_port = 0
@@ -120,6 +129,7 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
             }
         )
         lease.input.update(input or {})
+        self.leases[lease.lease_token] = lease
         self._waiting.append(lease)
         if self.streams:
             self._hand_out(self.streams[-1])
@@ -197,6 +207,21 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """Nobody: what registered is in `registered`."""
         return pb.ListAgentsResponse()
+
+    async def DescribeLease(self, request: pb.DescribeLeaseRequest, context: Context) -> pb.DescribeLeaseResponse:
+        """What was leased."""
+        lease = self.leases.get(request.lease_token)
+        if lease is None:
+            await abort(context, LeaseGone("the lease is over"))
+        task = task_pb2.Task(
+            task_id=lease.task_id,
+            tenant_id=lease.tenant_id,
+            type=lease.type,
+            status=task_pb2.TASK_STATUS_RUNNING,
+            input=lease.input,
+            attempt=lease.attempt,
+        )
+        return pb.DescribeLeaseResponse(task=task)
 
     async def UploadArtifact(
         self, request_iterator: AsyncIterator[artifact_pb.UploadArtifactRequest], context: Context

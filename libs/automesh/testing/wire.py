@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf.struct_pb2 import Struct
 
+from automesh.mesh.channel import MeshChannel
 from automesh.orchestrator.v1 import (
     artifact_service_pb2_grpc,
     task_pb2,
@@ -164,6 +165,14 @@ class OrchestratorOnWire:
     async def platform_agents(self) -> rpc.WorkServiceAsyncStub:
         """The agents' side, as an agent of the platform."""
         return rpc.WorkServiceStub(await self.mesh.channel("agent"))
+
+    async def task_service(self, service: str) -> task_service_pb2_grpc.TaskServiceAsyncStub:
+        """Tasks, as a service of the mesh; whom it acts for goes with its calls."""
+        return task_service_pb2_grpc.TaskServiceStub(MeshChannel(await self.mesh.channel(service)))
+
+    async def work_service(self, service: str) -> rpc.WorkServiceAsyncStub:
+        """The agents' side, as a service of the mesh."""
+        return rpc.WorkServiceStub(MeshChannel(await self.mesh.channel(service)))
 
     async def agent(
         self, *types: str, slots: int = 4, agent_id: str = "", stub: rpc.WorkServiceAsyncStub | None = None

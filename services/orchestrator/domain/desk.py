@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from automesh.core.errors import Unavailable
 from services.orchestrator.domain.agents import Agent, NewAgent, Owner
-from services.orchestrator.domain.errors import ReplicaStopping
+from services.orchestrator.domain.errors import ReplicaStopping, unknown_lease
 from services.orchestrator.domain.events import Acked, Attached, Goaway, Leased, Lost
 from services.orchestrator.domain.lease import (
     Ended,
@@ -68,7 +68,7 @@ class WorkDesk:
         return agent_id
 
     async def list(self, tenant_id: str, *, limit: int, after: str | None) -> Sequence[Agent]:
-        """The agents that may work for a tenant, by id."""
+        """The agents that may work for a tenant, by id; those of the platform alone for the empty tenant."""
         return await self._agents.list(tenant_id, limit=limit, after=after, fresh_for=self.terms.lease_ttl)
 
     async def attach(self, agent_id: str, owner: Owner, session_id: str, held: Sequence[bytes]) -> Session:
@@ -149,6 +149,14 @@ class WorkDesk:
             self._settled(end)
         for token, hold, _ in named:
             await session.say(Acked(token, stale=hold not in settled))
+
+    # ------------------------------------------------------------------ what services ask
+    async def describe(self, token: bytes) -> Task:
+        """What a lease is for, told to a service that its agent turned to. Raises LeaseLost."""
+        hold = self._tokens.read(token)
+        if hold is None:
+            raise unknown_lease()
+        return await self._book.held(hold)
 
     # ------------------------------------------------------------------ for the loops
     def offered(self, task: Task, waited_s: float) -> bool:

@@ -106,6 +106,16 @@ def task_not_found(task_id: str) -> TaskNotFound:
     return TaskNotFound(f"there is no task {task_id!r}", taskId=task_id)
 
 
+def lease_lost(task_id: str, attempt: int) -> LeaseLost:
+    """The error for a lease that is over."""
+    return LeaseLost(f"the lease of task {task_id} is over", taskId=task_id, attempt=attempt)
+
+
+def unknown_lease() -> LeaseLost:
+    """The error for a lease token that nobody here has issued."""
+    return LeaseLost("this lease token is not one of ours")
+
+
 def task_still_running(task_id: str) -> TaskStillRunning:
     """The error for deleting a task that runs."""
     return TaskStillRunning(f"task {task_id} is RUNNING: cancel it first", taskId=task_id)

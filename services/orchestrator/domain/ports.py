@@ -123,6 +123,10 @@ class LeaseBook(Protocol):
         """What happened to leases that are lost."""
         ...
 
+    async def held(self, hold: Hold) -> Task:
+        """The task of a lease that is still good. Raises LeaseLost."""
+        ...
+
 
 class AgentStore(Protocol):
     """Agents. Anything of another owner raises AgentNotFound."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from automesh.core.errors import PermissionDenied, ValidationError
 from services.orchestrator.domain.artifact import Artifact, check_name, media_type
-from services.orchestrator.domain.errors import ArtifactTooLarge, LeaseLost
+from services.orchestrator.domain.errors import ArtifactTooLarge, unknown_lease
 from services.orchestrator.domain.lease import Hold, LeaseTokens
 from services.orchestrator.domain.ports import ArtifactStore, Blobs
 
@@ -80,7 +80,7 @@ class ArtifactShelf:
     def _hold(self, token: bytes) -> Hold:
         hold = self._tokens.read(token)
         if hold is None:
-            raise LeaseLost("this lease token is not one of ours")
+            raise unknown_lease()
         return hold
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
 from services.orchestrator.domain.errors import (
+    lease_lost,
     queue_full,
     request_reused,
     task_not_found,
@@ -182,6 +183,13 @@ class FakeTaskStore:
     async def fates(self, holds: Collection[Hold]) -> Mapping[Hold, Fate]:
         """See LeaseBook."""
         return {hold: self._fate(hold) for hold in holds}
+
+    async def held(self, hold: Hold) -> Task:
+        """See LeaseBook."""
+        task = self.tasks.get(hold.task_id)
+        if task is None or task.attempt != hold.attempt or task.status not in LIVE:
+            raise lease_lost(hold.task_id, hold.attempt)
+        return task
 
     # ------------------------------------------------------------------ inside
     def _put(self, task: Task) -> Task:

@@ -12,9 +12,10 @@ import grpc
 import structlog
 
 from automesh.core.errors import AutomationError, InternalError, Unavailable, ValidationError
-from automesh.mesh.caller import current_caller, current_tenant
+from automesh.mesh.caller import current_caller
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from automesh.orchestrator.v1 import work_service_pb2_grpc as rpc
+from services.orchestrator.convert import tasks
 from services.orchestrator.convert import work as convert
 from services.orchestrator.domain.desk import End, WorkDesk
 from services.orchestrator.domain.retry import jitter_between
@@ -42,11 +43,16 @@ class WorkServicer(rpc.WorkServiceServicer):
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         limit, after = convert.agents_page(request)
-        agents = await self._desk.list(current_tenant(), limit=limit + 1, after=after)
+        # Only services of the mesh come without a tenant; they see what works for all tenants.
+        agents = await self._desk.list(current_caller().tenant_id, limit=limit + 1, after=after)
         return pb.ListAgentsResponse(
             agents=[convert.agent(agent) for agent in agents[:limit]],
             next_page_token=convert.agents_token(agents[limit - 1]) if len(agents) > limit else "",
         )
+
+    async def DescribeLease(self, request: pb.DescribeLeaseRequest, context: Context) -> pb.DescribeLeaseResponse:
+        task = await self._desk.describe(request.lease_token)
+        return pb.DescribeLeaseResponse(task=tasks.task(task))
 
     async def Work(
         self, request_iterator: AsyncIterator[pb.WorkRequest], context: Context

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from automesh.storage.postgres import ENGINE, Database, Record
 from services.orchestrator.domain.artifact import Artifact
-from services.orchestrator.domain.errors import ArtifactNotFound, LeaseLost, task_not_found
+from services.orchestrator.domain.errors import ArtifactNotFound, lease_lost, task_not_found
 from services.orchestrator.domain.lease import Hold
 
 HOLDER = "SELECT tenant_id FROM task WHERE task_id = $1 AND attempt = $2 AND status IN ('OFFERED', 'RUNNING')"
@@ -46,7 +46,7 @@ class SqlArtifactStore:
         """While the lease is good."""
         tenant_id: str | None = await self._database.fetchval(HOLDER, hold.task_id, hold.attempt, tenant=ENGINE)
         if tenant_id is None:
-            raise _lost(hold)
+            raise lease_lost(hold.task_id, hold.attempt)
         return tenant_id
 
     async def reserve(self, blob: str, keep_for: timedelta) -> None:
@@ -58,7 +58,7 @@ class SqlArtifactStore:
         async with self._database.transaction(ENGINE) as tx:
             tenant_id = await tx.fetchval(HOLDER_LOCKED, hold.task_id, hold.attempt)
             if tenant_id is None:
-                raise _lost(hold)
+                raise lease_lost(hold.task_id, hold.attempt)
             await tx.execute(REPLACED, hold.task_id, artifact.name)
             row = await tx.fetchrow(
                 PUT,
@@ -98,10 +98,6 @@ class SqlArtifactStore:
     async def swept(self, blobs: Collection[str]) -> None:
         """Forgets them."""
         await self._database.execute(SWEPT, list(blobs), tenant=None)
-
-
-def _lost(hold: Hold) -> LeaseLost:
-    return LeaseLost(f"the lease of task {hold.task_id} is over", taskId=hold.task_id, attempt=hold.attempt)
 
 
 def _artifact(row: Record) -> Artifact:

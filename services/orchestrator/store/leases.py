@@ -9,6 +9,7 @@ import structlog
 
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from automesh.storage.sealing import SealBroken, Sealer
+from services.orchestrator.domain.errors import lease_lost
 from services.orchestrator.domain.lease import Ask, Ended, Fate, Hold, Outcome, Reaped, Report, Settled
 from services.orchestrator.domain.ports import MAX_LOG_LINES
 from services.orchestrator.domain.task import Failure, Status, Task
@@ -90,6 +91,13 @@ class SqlLeaseBook:
         """Read from the rows as they are now."""
         rows = await self._database.fetch(sql.FATES, *_columns(holds), tenant=ENGINE)
         return {_hold(row): Fate(Ended(row["ended"]), row["cancel_reason"] or "") for row in rows}
+
+    async def held(self, hold: Hold) -> Task:
+        """While the lease is good."""
+        row = await self._database.fetchrow(sql.HELD, hold.task_id, hold.attempt, tenant=ENGINE)
+        if row is None:
+            raise lease_lost(hold.task_id, hold.attempt)
+        return self._rows.task(row)
 
     async def _readable(self, rows: Sequence[Record]) -> list[Task]:
         """The tasks of leased rows. One that no key opens is given up, or it would be leased again and again."""

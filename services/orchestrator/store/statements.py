@@ -170,6 +170,8 @@ UPDATE task t
 RETURNING t.task_id, t.attempt, t.agent_id, t.status, 0.0::float8 AS retry_in_s
 """  # noqa: S608 # made of constants
 
+HELD = f"SELECT t.* FROM task t WHERE t.task_id = $1 AND t.attempt = $2 AND {_LIVE}"  # noqa: S608 # made of constants
+
 FATES = f"""
 SELECT hold.task_id, hold.attempt, t.cancel_reason,
        CASE WHEN t.status = 'CANCELLED' AND t.attempt = hold.attempt THEN 'CANCELLED'
