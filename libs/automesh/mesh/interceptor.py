@@ -32,7 +32,10 @@ log = structlog.get_logger()
 Context = grpc.aio.ServicerContext[Any, Any]
 SLOW_S = 1.0
 # No "username": people type passwords there when they sign in.
-_RESOURCES = ("task_id", "user_id", "key_id", "agent_id", "name")
+_RESOURCES = (
+    *("data_id", "model_id", "run_id", "sweep_id", "upload_id", "webhook_id"),
+    *("task_id", "user_id", "key_id", "agent_id", "name"),
+)
 _MAX_REQUEST_ID = 128
 
 

@@ -16,6 +16,17 @@ PERMISSIONS = frozenset(
         "work.lease",
         "agent.read",
         "agent.drain",
+        "data.read",
+        "data.write",
+        "data.delete",
+        "model.read",
+        "model.train",
+        "model.write",
+        "model.promote",
+        "model.predict",
+        "model.delete",
+        "webhook.read",
+        "webhook.write",
         "mesh.read",
         "user.read",
         "user.write",
@@ -30,12 +41,13 @@ TENANT_ANY = "tenant.any"
 """Reaches every tenant; operators of the stack hold it."""
 
 _OPERATORS_ONLY = frozenset({TENANT_ANY, "agent.drain"})  # agents of the platform work for every tenant
-_VIEWER = frozenset({"task.read", "agent.read", "mesh.read", "apikey.read"})
-_TASKS = frozenset(permission for permission in PERMISSIONS if permission.startswith("task."))
+_VIEWER = frozenset({"task.read", "agent.read", "data.read", "model.read", "webhook.read", "mesh.read", "apikey.read"})
+_WORK = frozenset(permission for permission in PERMISSIONS if permission.startswith(("task.", "data.", "model.")))
 
 ROLES: Mapping[str, frozenset[str]] = {
     "viewer": _VIEWER,
-    "developer": _VIEWER | _TASKS | {"apikey.write", "certificate.issue"},
+    # Webhooks send what happens here to elsewhere: that is for an admin to decide.
+    "developer": _VIEWER | _WORK | {"apikey.write", "certificate.issue"},
     # An agent of somebody's own renews its client certificate every day.
     "agent": frozenset({"work.lease", "task.read", "certificate.issue"}),
     "admin": PERMISSIONS - _OPERATORS_ONLY,
