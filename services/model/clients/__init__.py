@@ -1,0 +1,1 @@
+"""Neighbours: the orchestrator, the data service, the other replicas, and the web."""

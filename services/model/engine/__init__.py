@@ -1,0 +1,1 @@
+"""The parts of the service, put together: each file one part with its servicers and loops."""

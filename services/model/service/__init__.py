@@ -1,0 +1,1 @@
+"""The services over gRPC: they translate, call the domain, and translate back."""

@@ -1,0 +1,1 @@
+"""Models, runs, points and sweeps in PostgreSQL."""
