@@ -1,0 +1,1 @@
+"""Numbered SQL steps, applied in order, never changed afterwards."""
