@@ -36,6 +36,7 @@ _RESOURCES = (
     *("data_id", "model_id", "run_id", "sweep_id", "upload_id", "webhook_id"),
     *("task_id", "user_id", "key_id", "agent_id", "name"),
 )
+_REASONS = ("override_reason", "reason")
 _MAX_REQUEST_ID = 128
 
 
@@ -242,7 +243,7 @@ class _Call:
             AuditEvent(
                 method=self._method[1:],
                 outcome=code,
-                reason=reason,
+                reason=reason or _given_reason(self.request),
                 tenant_id=caller.tenant_id,
                 subject=caller.subject,
                 workload=str(caller.workload or ""),
@@ -295,6 +296,14 @@ def _foreseen(error: BaseException, method: str) -> AutomationError | None:
 def _code_name(context: Context) -> str:
     code = context.code()
     return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+
+
+def _given_reason(request: Any) -> str:
+    """Why the caller says that it must be: what overrides a rule, or stops something, is found again with its reason."""
+    for name in _REASONS:
+        if isinstance(given := getattr(request, name, ""), str) and given:
+            return given
+    return ""
 
 
 def _resource(message: Any) -> str:

@@ -53,7 +53,9 @@ class AuditEvent(_message.Message):
     outcome: _builtins.str
     """gRPC status name: "OK", "PERMISSION_DENIED", …"""
     reason: _builtins.str
-    """Why, when the outcome is not OK: the reason of the error. May be empty."""
+    """The reason of the error; when the outcome is OK, the reason that the caller gave, for example for a forced
+    deletion. May be empty.
+    """
     request_id: _builtins.str
     """Correlates entries, logs and traces of one request. May be empty."""
     @_builtins.property

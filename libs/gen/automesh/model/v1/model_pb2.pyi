@@ -399,7 +399,7 @@ class ServingOptions(_message.Message):
     max_batch_size: _builtins.int
     """Rows of one batch at most. 0 means 64; 1 turns batching off."""
     max_delay_us: _builtins.int
-    """How long a request may wait for others, in microseconds. Absent means 1,000; 0: it never waits, only what is there already goes together."""
+    """How long a request may wait for others, in microseconds. Absent means 0: only what is there already goes together."""
     max_queue: _builtins.int
     """Requests that may wait. 0 means 1,000; more are refused as RESOURCE_EXHAUSTED."""
     def __init__(
