@@ -1,0 +1,107 @@
+"""The registry as serving sees it: names and aliases become versions, and files are read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automesh.core.errors import NotFound
+from services.model.domain.model import Model, ServingOptions
+from services.model.domain.registry import Registry
+from services.model.domain.registry_errors import AliasNotFound
+from services.model.domain.registry_ports import ModelQuery
+from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
+from services.model.domain.version import ModelVersion
+from services.model.serving.backends import ModelNotLoadable
+
+CHAMPION = "champion"
+MAX_FILE_BYTES = 2 * 1024**3  # ONNX files cannot be larger
+
+
+class RegistrySource:
+    """A VersionSource."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def resolve(self, tenant_id: str, model: str, version: str) -> ServedVersion:
+        """See VersionSource."""
+        found = await self._registry.find(tenant_id, model)
+        number = _number(found, version)
+        return _served(found, await self._registry.version(tenant_id, found.model_id, number))
+
+    async def fetch(self, version: ServedVersion, name: str) -> bytes:
+        """See VersionSource. Raises FileNotInVersion, and ModelNotLoadable for a file that is too large."""
+        file, chunks = await self._registry.export(version.tenant_id, version.model_id, version.version, name)
+        if file.size > MAX_FILE_BYTES:
+            raise ModelNotLoadable(f"{name} has {file.size} bytes: at most {MAX_FILE_BYTES} can be served")
+        content = bytearray()
+        async for chunk in chunks:
+            content += chunk
+        return bytes(content)
+
+    async def listed(self, tenant_id: str, *, most: int) -> Sequence[ServedVersion]:
+        """See VersionSource."""
+        served: list[ServedVersion] = []
+        for model in await self._registry.list(tenant_id, ModelQuery(limit=most)):
+            for number in sorted({*model.aliases.values(), model.latest_version} - {0}):
+                try:
+                    version = await self._registry.version(tenant_id, model.model_id, number)
+                except NotFound:  # deleted meanwhile
+                    continue
+                served.append(_served(model, version))
+                if len(served) == most:
+                    return served
+        return served
+
+    async def versions(self, tenant_id: str, model_id: str, *, most: int) -> Sequence[int]:
+        """See VersionSource."""
+        found = await self._registry.versions(tenant_id, model_id, limit=most, before=None)
+        return [version.version for version in found]
+
+
+def _number(model: Model, version: str) -> int:
+    """0 stands for the latest."""
+    if not version:
+        return model.aliases.get(CHAMPION, 0)
+    if version.isdecimal():
+        return int(version)
+    if version not in model.aliases:
+        raise AliasNotFound(
+            f"nothing holds the alias {version[:80]!r} of model {model.text.name!r}; name a version number or one of: "
+            f"{', '.join(sorted(model.aliases)) or 'none'}",
+            modelId=model.model_id,
+            alias=version[:80],
+        )
+    return model.aliases[version]
+
+
+def _served(model: Model, version: ModelVersion) -> ServedVersion:
+    signature = version.content.signature
+    return ServedVersion(
+        tenant_id=model.tenant_id,
+        model_id=model.model_id,
+        name=model.text.name,
+        version=version.version,
+        input=_spec(signature, "inputs"),
+        output=_spec(signature, "outputs"),
+        classes=tuple(signature.get("classes", ())),
+        limits=_limits(model.text.serving),
+    )
+
+
+def _spec(signature: Mapping[str, Any], side: str) -> TensorSpec:
+    tensor = signature[side][0]
+    # 64-bit numbers are texts in JSON.
+    return TensorSpec(
+        name=tensor["name"], datatype=tensor["datatype"], shape=tuple(int(size) for size in tensor["shape"])
+    )
+
+
+def _limits(options: ServingOptions) -> BatchLimits:
+    defaults = BatchLimits()
+    return BatchLimits(
+        max_rows=options.max_batch_size or defaults.max_rows,
+        max_delay_s=(options.max_delay_us or 0) / 1_000_000,
+        max_queue=options.max_queue or defaults.max_queue,
+    )
