@@ -22,6 +22,9 @@ setup-model: setup .venv/model ## Add to .venv what trains and serves models, al
 .venv/model: .venv/ready
 	@PYTHON="$(PYTHON)" tools/setup.sh model
 
+.tools/tritonclient/ready: constraints-tritonclient.txt tools/setup.sh
+	@PYTHON="$(PYTHON)" tools/setup.sh tritonclient
+
 .tools/pynguin/ready: constraints-pynguin.txt tools/setup.sh
 	@PYTHON="$(PYTHON)" tools/setup.sh pynguin
 
@@ -40,10 +43,10 @@ test: setup ## Run the tests that need nothing but Python (measured; at most 10 
 test-fast: setup ## Run the unit and contract tests that start no database (seconds)
 	@$(BIN)/pytest tests/unit tests/contract -m "not postgres and $(NEEDS_NOTHING)" $(ARGS)
 
-test-all: setup-model ## Run what `make test` left out, then report the coverage of both
+test-all: setup-model .tools/tritonclient/ready ## Run what `make test` left out, then report the coverage of both
 	@tools/test_all.sh "$(NEEDS_NOTHING)" $(ARGS)
 
-check: setup ## Run ruff, mypy, import-linter, buf and gen-check
+check: setup-model ## Run ruff, mypy, import-linter, buf and gen-check
 	@$(BIN)/python tools/check.py
 
 fmt: setup ## Format Python and protos, and mend what ruff can
@@ -55,7 +58,7 @@ gen: setup ## Generate libs/gen from proto/automesh, and docs/reference from the
 	@$(BIN)/python tools/gen.py
 	@$(BIN)/python tools/settings_reference.py
 
-gen-check: setup ## Show what is stale in libs/gen
+gen-check: setup-model ## Show what is stale in libs/gen
 	@$(BIN)/python tools/gen.py --check
 
 bench: setup ## Print the benchmarks (figures, never a pass or fail)

@@ -2,6 +2,7 @@
 # Makes one of the two virtual environments from its constraints file, or adds to the first.
 #   tools/setup.sh main       .venv: automesh itself, editable, with all that development needs
 #   tools/setup.sh model      .venv: what trains and serves models too, alone or over several machines
+#   tools/setup.sh tritonclient  .tools/tritonclient: a client of others, which refuses our protobuf
 #   tools/setup.sh pynguin    .tools/pynguin: the test generator, apart because it refuses our pytest
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,6 +50,14 @@ pynguin() {
   .tools/pynguin/bin/pip install --requirement constraints-pynguin.txt
   touch .tools/pynguin/ready
   say "ready: .tools/pynguin"
+}
+
+tritonclient() {
+  make_venv .tools/tritonclient
+  say "installing tritonclient into .tools/tritonclient"
+  .tools/tritonclient/bin/pip install --requirement constraints-tritonclient.txt
+  touch .tools/tritonclient/ready
+  say "ready: .tools/tritonclient"
 }
 
 check_python

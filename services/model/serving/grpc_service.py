@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from automesh.core.errors import AutomationError, NotFound, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, Kind, ValidationError
 from automesh.mesh.caller import current_tenant
 from automesh.mesh.server import Bound
 from services.model.domain.serving import ServedVersion, TensorSpec, VersionSource
@@ -53,7 +53,9 @@ class GrpcInferenceServicer:
         try:
             await self._pool.find(current_tenant(), request.name, request.version)
             ready = True
-        except (NotFound, Unavailable):
+        except AutomationError as error:
+            if error.kind not in {Kind.NOT_FOUND, Kind.UNAVAILABLE}:
+                raise
             ready = False
         return protocol.message("ModelReadyResponse")(ready=ready)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from automesh.core.errors import AutomationError, NotFound, Unavailable
+from automesh.core.errors import AutomationError, Kind, Unavailable
 from services.model.domain.serving import ServedVersion, VersionSource
 from services.model.serving.batcher import ModelUnloaded
 from services.model.serving.loaded import LoadedVersion
@@ -158,10 +158,11 @@ class ModelPool:
             if served != (old := route.loaded).served:
                 route.loaded = await self._load(served)
                 self._let_go_if_unused(old)
-        except NotFound:
-            self._routes.pop(asked, None)
-            self._let_go_if_unused(route.loaded)
         except AutomationError as error:
+            if error.kind is Kind.NOT_FOUND:
+                self._routes.pop(asked, None)
+                self._let_go_if_unused(route.loaded)
+                return
             log.warning("the version in memory goes on", model=asked[1], reason=error.reason, error=error.message)
         except Exception:
             log.exception("the version in memory goes on", model=asked[1])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automesh.core.errors import NotFound
 from services.model.domain.model import Model, ServingOptions
 from services.model.domain.registry import Registry
-from services.model.domain.registry_errors import AliasNotFound
+from services.model.domain.registry_errors import AliasNotFound, ModelNotFound, VersionNotFound, version_not_found
 from services.model.domain.registry_ports import ModelQuery
 from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
 from services.model.domain.version import ModelVersion
 from services.model.serving.backends import ModelNotLoadable
 
 CHAMPION = "champion"
+MAX_DIGITS = 9
 MAX_FILE_BYTES = 2 * 1024**3  # ONNX files cannot be larger
 
 
@@ -47,7 +47,7 @@ class RegistrySource:
             for number in sorted({*model.aliases.values(), model.latest_version} - {0}):
                 try:
                     version = await self._registry.version(tenant_id, model.model_id, number)
-                except NotFound:  # deleted meanwhile
+                except (ModelNotFound, VersionNotFound):  # deleted meanwhile
                     continue
                 served.append(_served(model, version))
                 if len(served) == most:
@@ -65,6 +65,8 @@ def _number(model: Model, version: str) -> int:
     if not version:
         return model.aliases.get(CHAMPION, 0)
     if version.isdecimal():
+        if len(version) > MAX_DIGITS:
+            raise version_not_found(model.model_id, int(version[:MAX_DIGITS]))
         return int(version)
     if version not in model.aliases:
         raise AliasNotFound(
