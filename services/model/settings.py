@@ -34,3 +34,8 @@ class Settings(MeshSettings):
     rendezvous_port: int = Field(
         29_400, ge=1024, le=64_000, description="the first of 1,000 ports where trainings on several nodes meet"
     )
+    serving_max_models: int = Field(20, ge=1, description="versions that may be in memory to predict")
+    serving_max_bytes: int = Field(
+        2 * 1024 * 1024 * 1024, ge=1, description="files that versions in memory were loaded from, in sum"
+    )
+    serving_threads: int = Field(0, ge=0, le=256, description="threads that predict; 0: one for each CPU")

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.model.domain.model import Model, ServingOptions
-from services.model.domain.registry import Registry
 from services.model.domain.registry_errors import AliasNotFound, ModelNotFound, VersionNotFound, version_not_found
-from services.model.domain.registry_ports import ModelQuery
+from services.model.domain.registry_ports import Blobs, ModelQuery, ModelStore
 from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
 from services.model.domain.version import ModelVersion
 from services.model.serving.backends import ModelNotLoadable
@@ -21,32 +20,33 @@ MAX_FILE_BYTES = 2 * 1024**3  # ONNX files cannot be larger
 class RegistrySource:
     """A VersionSource."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, store: ModelStore, blobs: Blobs) -> None:
+        self._store, self._blobs = store, blobs
 
     async def resolve(self, tenant_id: str, model: str, version: str) -> ServedVersion:
         """See VersionSource."""
-        found = await self._registry.find(tenant_id, model)
+        found = await self._store.find(tenant_id, model) or await self._store.get(tenant_id, model)
         number = _number(found, version)
-        return _served(found, await self._registry.version(tenant_id, found.model_id, number))
+        return _served(found, await self._store.version(tenant_id, found.model_id, number))
 
     async def fetch(self, version: ServedVersion, name: str) -> bytes:
         """See VersionSource. Raises FileNotInVersion, and ModelNotLoadable for a file that is too large."""
-        file, chunks = await self._registry.export(version.tenant_id, version.model_id, version.version, name)
+        stored = await self._store.version(version.tenant_id, version.model_id, version.version)
+        file = stored.file(name)
         if file.size > MAX_FILE_BYTES:
             raise ModelNotLoadable(f"{name} has {file.size} bytes: at most {MAX_FILE_BYTES} can be served")
         content = bytearray()
-        async for chunk in chunks:
+        async for chunk in self._blobs.get(file.blob):
             content += chunk
         return bytes(content)
 
     async def listed(self, tenant_id: str, *, most: int) -> Sequence[ServedVersion]:
         """See VersionSource."""
         served: list[ServedVersion] = []
-        for model in await self._registry.list(tenant_id, ModelQuery(limit=most)):
+        for model in await self._store.list(tenant_id, ModelQuery(limit=most)):
             for number in sorted({*model.aliases.values(), model.latest_version} - {0}):
                 try:
-                    version = await self._registry.version(tenant_id, model.model_id, number)
+                    version = await self._store.version(tenant_id, model.model_id, number)
                 except (ModelNotFound, VersionNotFound):  # deleted meanwhile
                     continue
                 served.append(_served(model, version))
@@ -56,7 +56,7 @@ class RegistrySource:
 
     async def versions(self, tenant_id: str, model_id: str, *, most: int) -> Sequence[int]:
         """See VersionSource."""
-        found = await self._registry.versions(tenant_id, model_id, limit=most, before=None)
+        found = await self._store.versions(tenant_id, model_id, limit=most, before=None)
         return [version.version for version in found]
 
 
