@@ -87,7 +87,7 @@ CREATE TABLE alias_request (
     alias text COLLATE "C" NOT NULL,
     requested_by text NOT NULL,
     tries integer NOT NULL DEFAULT 0 CHECK (tries >= 0),
-    due_at timestamptz NOT NULL DEFAULT now(),
+    due_at timestamptz NOT NULL DEFAULT now(), -- while a replica decides it, in the future
     PRIMARY KEY (model_id, version, alias),
     FOREIGN KEY (model_id, version) REFERENCES model_version ON DELETE CASCADE
 );
@@ -131,7 +131,8 @@ CREATE TABLE delivery (
     CONSTRAINT delivery_held_only_while_pending CHECK (claimed_until IS NULL OR state = 'PENDING')
 );
 CREATE INDEX delivery_due ON delivery (next_at) WHERE state = 'PENDING';
-CREATE INDEX delivery_held ON delivery (webhook_id) WHERE claimed_until IS NOT NULL;
+CREATE INDEX delivery_waiting ON delivery (webhook_id, next_at) WHERE state = 'PENDING';
+CREATE INDEX delivery_age ON delivery (created_at) WHERE state <> 'PENDING';
 CREATE INDEX delivery_newest ON delivery (webhook_id, delivery_id DESC);
 ALTER TABLE delivery ENABLE ROW LEVEL SECURITY;
 ALTER TABLE delivery FORCE ROW LEVEL SECURITY;
