@@ -43,7 +43,7 @@ class ModelText:
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     gates: tuple[AliasGates, ...] = ()
-    serving: ServingOptions = ServingOptions()
+    serving: ServingOptions = field(default_factory=ServingOptions)
 
     def __post_init__(self) -> None:
         check_name(self.name)
