@@ -1,0 +1,1 @@
+"""What the data service reaches out to: the orchestrator, URLs, the converting program."""

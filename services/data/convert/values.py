@@ -1,0 +1,66 @@
+"""Times, durations, JSON objects and messages written as JSON, both ways."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from automesh.core.errors import ValidationError
+
+M = TypeVar("M", bound=Message)
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """None stays None: an absent field."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def span(message: Duration, *, field: str) -> timedelta:
+    """A duration. Raises ValidationError for one out of range."""
+    try:
+        return message.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise ValidationError(f"{field} is not a duration: {error}", field=field) from error
+
+
+def struct(content: Mapping[str, Any]) -> Struct:
+    """The message of a JSON object; numbers that JSON lacks become texts."""
+    message = Struct()
+    message.update(plain(content))
+    return message
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """A message as JSON with the field names of the proto."""
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def of_json(content: Any, message: M, *, field: str) -> M:
+    """The message in a piece of JSON. Raises ValidationError for what it does not know, naming `field`."""
+    try:
+        return json_format.ParseDict(content, message)
+    except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
+        raise ValidationError(f"{field}: {error}", field=field) from error
+
+
+def plain(value: Any) -> Any:
+    """JSON values that a Struct can hold: numbers that JSON lacks become texts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

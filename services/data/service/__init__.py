@@ -1,0 +1,1 @@
+"""DataService and ProcessingService over gRPC: they translate, call the domain, and translate back."""

@@ -1,0 +1,1 @@
+"""Datasets, versions, uploads and claims on PostgreSQL."""
