@@ -21,6 +21,7 @@ MAX_URL = 2048
 MAX_WEBHOOKS = 100
 MAX_PENDING = 1000
 """Deliveries of one webhook that may wait; beyond this they fail at once."""
+TOO_MANY_WAIT = f"{MAX_PENDING} events wait for this webhook already: mend its receiver"
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"
 MAX_ERROR = 500

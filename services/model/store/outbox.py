@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from automesh.storage.postgres import Connection
 from services.model.domain.events import Event
-from services.model.domain.webhooks import MAX_PENDING, MAX_WEBHOOKS, State
+from services.model.domain.webhooks import MAX_PENDING, MAX_WEBHOOKS, TOO_MANY_WAIT, State
 
 WANTED = """
 SELECT webhook_id, now() AS now,
        (SELECT count(*) FROM (SELECT 1 FROM delivery AS d WHERE d.webhook_id = w.webhook_id AND d.state = 'PENDING'
-                               LIMIT $3) AS some) AS waiting
+                               LIMIT $3) AS first) AS waiting
   FROM webhook AS w
  WHERE tenant_id = $1 AND (events = '{}' OR $2 = ANY (events)) ORDER BY webhook_id LIMIT $4
 """
@@ -19,7 +19,6 @@ INSERT = """
 INSERT INTO delivery (delivery_id, tenant_id, webhook_id, event, body, state, next_at, last_error)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-TOO_MANY = f"{MAX_PENDING} events wait for this webhook already: mend its receiver"
 
 
 async def announce(tx: Connection, tenant_id: str, event: Event, *, make_id: Callable[[str], str]) -> None:
@@ -35,5 +34,5 @@ async def announce(tx: Connection, tenant_id: str, event: Event, *, make_id: Cal
             event.body(hook["now"]),
             State.FAILED if stuck else State.PENDING,
             None if stuck else hook["now"],
-            TOO_MANY if stuck else "",
+            TOO_MANY_WAIT if stuck else "",
         )
