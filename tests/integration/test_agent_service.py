@@ -16,6 +16,7 @@ from automesh.testing.mesh import InProcessMesh, in_process_mesh
 from automesh.testing.orchestrator import LIMIT_S, FakeOrchestrator
 from services.agent.__main__ import _given, _parser
 from services.agent.app import build
+from services.agent.handlers import data_processing, model_training
 from services.agent.settings import Settings
 
 
@@ -46,7 +47,9 @@ class Served:
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setattr(data_processing, "LIBRARIES", ())
+    monkeypatch.setattr(model_training, "LIBRARIES", ("no_such_library",))
     settings = Settings(state_dir=tmp_path, slots=2, agent_name="box", unsafe_sandbox=True)
     async with FakeOrchestrator() as fake:
         mesh = FakeMesh(fake)
@@ -61,14 +64,20 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 async def test_it_tells_what_it_can_do(served: Served) -> None:
     stub = await served.stub("agent.read")
     answer = await stub.ListCapabilities(pb.ListCapabilitiesRequest())
-    assert [(each.type, each.available) for each in answer.task_types] == [("noop", True), ("test_generation", True)]
+    assert [(each.type, each.available) for each in answer.task_types] == [
+        ("noop", True),
+        ("test_generation", True),
+        ("data_processing", True),
+        ("model_training", False),
+    ]
+    assert "automesh[model]" in answer.task_types[-1].unavailable_reason
     assert "sleep_s" in answer.task_types[0].description
     assert (answer.agent_id, answer.slots, answer.running, answer.draining) == ("agent_1", 2, 0, False)
 
 
-async def test_it_registers_with_the_orchestrator_what_it_tells(served: Served) -> None:
+async def test_it_registers_with_the_orchestrator_what_its_libraries_can_do(served: Served) -> None:
     request = served.fake.registered[0]
-    assert [each.type for each in request.capabilities] == ["noop", "test_generation"]
+    assert [each.type for each in request.capabilities] == ["noop", "test_generation", "data_processing"]
     assert all(len(each.description) <= 1024 for each in request.capabilities)
     assert (request.name, request.slots) == ("box", 2)
 

@@ -40,7 +40,7 @@ _USES: Mapping[str, frozenset[str]] = {
 }
 """Who is stopped before whom: leaving the registry, giving work back and the last audit entries need a listener."""
 
-_STOP_LIMIT_S = {AGENT: 20.0}
+_STOP_LIMIT_S = {AGENT: 30.0}  # trainers write a checkpoint first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,11 @@ class TaskContext:
         return self._task.attempt
 
     @property
+    def lease_token(self) -> bytes:
+        """Shows to a service of the platform that this attempt holds the task. Nobody else may see it."""
+        return self._token
+
+    @property
     def deadline(self) -> datetime | None:
         """When the attempt is stopped for taking too long. None: never."""
         return self._task.deadline

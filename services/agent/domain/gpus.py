@@ -56,6 +56,9 @@ class GpuLeases:
                 asked=count,
                 present=len(self.gpus),
             )
+        if count == 0:  # waits for nobody
+            yield ()
+            return
         granted = await self._granted(_Request(count, shared, asyncio.get_running_loop().create_future()), on_wait)
         try:
             yield granted

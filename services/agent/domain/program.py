@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from automesh.core.errors import AutomationError, Kind
 
 MAX_TEXT = 2000
+MAX_FILES = 10_000
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 
 
@@ -99,6 +100,16 @@ def event_from_line(line: str) -> Event | None:
         return maker(said)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProgramGarbled(f"a program said {line[:200]!r}: {type(error).__name__} {error}") from error
+
+
+def file_names(result: Mapping[str, Any]) -> Sequence[str]:
+    """Names of the files below `out/` that a result lists under `files`. Raises ProgramGarbled."""
+    files = result.get("files", [])
+    if not isinstance(files, list) or not all(isinstance(file, Mapping) and "name" in file for file in files):
+        raise ProgramGarbled("a program named its files in a way nobody understands")
+    if len(files) > MAX_FILES:
+        raise ProgramGarbled(f"a program left {len(files)} files: at most {MAX_FILES}")
+    return [str(file["name"]) for file in files]
 
 
 def _progress(said: Mapping[str, Any]) -> Progress:

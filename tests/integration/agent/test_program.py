@@ -17,7 +17,7 @@ import pytest
 from automesh.core.errors import AutomationError
 from automesh.sdk import PermanentError, RetryableError
 from services.agent.clients.program import guard
-from services.agent.clients.program.program import MAX_EVENT_BYTES, Program, ProgramLimits, running
+from services.agent.clients.program.program import MAX_EVENT_BYTES, Program, ProgramLimits, Programs
 from services.agent.domain.program import Checkpoint, Done, Heartbeat, ProgramGarbled, Progress, Stopped
 
 LIMIT_S = 20
@@ -39,7 +39,9 @@ async def heard(argv: list[str], folder: Path, said: list[str] | None = None, **
     lines: list[str] = [] if said is None else said
     async with asyncio.timeout(LIMIT_S):
         bounds = ProgramLimits(**limits)
-        async with running("program", argv, folder=folder, env=ENV, limits=bounds, say=lines.append) as program:
+        async with Programs(ENV).running(
+            "program", argv, folder=folder, env={"MORE": "1"}, limits=bounds, say=lines.append
+        ) as program:
             return [event async for event in program.events()]
 
 
@@ -82,7 +84,9 @@ say(kind="progress", fraction=0)
     assert math.isnan(points.points[0]["value"])
     told = environment.environment
     assert (told["cwd"], told["stdin"]) == (str(tmp_path), "")
-    assert set(told["env"]) <= {"PATH", "LC_CTYPE"}
+    assert set(told["env"]) == {"PATH", "MORE", "PYTHONSAFEPATH", "PYTHONUNBUFFERED"} | (
+        {"LC_CTYPE"} & set(told["env"])
+    )
     assert checkpoint == Checkpoint("checkpoints/1", 3, best=True)
     assert done == Done({"n": 1})
     assert sorted(said) == sorted(["plain words", '{"kind": "unheard of"}', "[1]", "to stderr"])
@@ -152,7 +156,9 @@ async def test_a_program_that_is_stopped_may_say_goodbye(told_by: str, tmp_path:
 
     async def attend() -> None:
         limits = ProgramLimits(grace_s=LIMIT_S)
-        async with running("p", python(LEAVES), folder=tmp_path, env=ENV, limits=limits, say=print) as program:
+        async with Programs(ENV).running(
+            "p", python(LEAVES), folder=tmp_path, env={"MORE": "1"}, limits=limits, say=print
+        ) as program:
             await program.attended(listen(program), stopping)
 
     async with asyncio.timeout(LIMIT_S):
@@ -171,7 +177,9 @@ async def test_a_program_that_is_stopped_may_say_goodbye(told_by: str, tmp_path:
 async def test_leaving_the_block_kills_what_does_not_want_to_end_and_all_that_it_started(tmp_path: Path) -> None:
     code = DEAF + GRANDCHILD + "time.sleep(600)"
     limits = ProgramLimits(grace_s=0.1)
-    async with running("program", python(code), folder=tmp_path, env=ENV, limits=limits, say=print) as program:
+    async with Programs(ENV).running(
+        "program", python(code), folder=tmp_path, env={"MORE": "1"}, limits=limits, say=print
+    ) as program:
         child = (await first(program)).environment["pid"]
         assert lives(child)
     assert not lives(child)
@@ -185,7 +193,9 @@ async def test_what_a_program_leaves_running_is_ended_with_it(tmp_path: Path) ->
 async def test_a_full_pipe_does_not_keep_a_program_alive(tmp_path: Path) -> None:
     code = "say(kind='heartbeat')\nwhile True: print('x' * 1000)"
     limits = ProgramLimits(grace_s=5)
-    async with running("program", python(code), folder=tmp_path, env=ENV, limits=limits, say=lambda _: None) as program:
+    async with Programs(ENV).running(
+        "program", python(code), folder=tmp_path, env={"MORE": "1"}, limits=limits, say=lambda _: None
+    ) as program:
         assert await first(program) == Heartbeat()
 
 
@@ -193,8 +203,13 @@ async def test_cancelled_while_it_starts_the_program_is_gone_all_the_same(tmp_pa
     mark = f"mark-{os.getpid()}"
 
     async def start() -> None:
-        async with running(
-            "program", [*python("time.sleep(600)"), mark], folder=tmp_path, env=ENV, limits=ProgramLimits(), say=print
+        async with Programs(ENV).running(
+            "program",
+            [*python("time.sleep(600)"), mark],
+            folder=tmp_path,
+            env={"MORE": "1"},
+            limits=ProgramLimits(),
+            say=print,
         ):
             await asyncio.Event().wait()
 

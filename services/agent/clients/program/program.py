@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,10 @@ MAX_EVENT_BYTES = 1024 * 1024
 MAX_LOG_BYTES = 4096
 TAIL_LINES = 20
 GUARD = guard.__file__
+ALWAYS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONSAFEPATH": "1",  # nothing is imported from the folder that the program works in
+}
 END_WITHIN_S = 10.0  # beyond the grace time; what lasts longer hangs in the kernel
 
 log = structlog.get_logger(__name__)
@@ -45,20 +49,31 @@ class ProgramLimits:
     """False for one whose end is told elsewhere: it may end well without a last word."""
 
 
-@asynccontextmanager
-async def running(
-    name: str, argv: Sequence[str], *, folder: Path, env: Mapping[str, str], limits: ProgramLimits, say: Say
-) -> AsyncGenerator[Program]:
-    """The program, run in `folder` with just this environment; nothing of it is left when the block is left.
+class Programs:
+    """Starts them. `environment` is what all of them inherit."""
 
-    `name` is for people. What it writes to stderr, and lines of stdout that are no events, go to `say`.
-    """
-    process = await _started(argv, folder, env, limits)
-    program = Program(name, process, limits, say)
-    try:
-        yield program
-    finally:
-        await program.end()
+    def __init__(self, environment: Mapping[str, str], *, memory_bytes: int = 0, python: str = sys.executable) -> None:
+        """`memory_bytes`: what any program may allocate at most; 0: no limit."""
+        self.python = python
+        self._environment = environment
+        self._memory_bytes = memory_bytes
+
+    @asynccontextmanager
+    async def running(
+        self, name: str, argv: Sequence[str], *, folder: Path, env: Mapping[str, str], limits: ProgramLimits, say: Say
+    ) -> AsyncGenerator[Program]:
+        """The program, run in `folder`; nothing of it is left when the block is left.
+
+        `name` is for people. What it writes to stderr, and lines of stdout that are no events, go to `say`.
+        """
+        memory_bytes = min(filter(None, (self._memory_bytes, limits.memory_bytes)), default=0)
+        limits = replace(limits, memory_bytes=memory_bytes)
+        process = await _started(argv, folder, {**self._environment, **ALWAYS, **env}, limits)
+        program = Program(name, process, limits, say)
+        try:
+            yield program
+        finally:
+            await program.end()
 
 
 class Program:
