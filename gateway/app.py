@@ -21,6 +21,7 @@ from gateway.server import Listen, serving
 from gateway.settings import Settings
 from gateway.site import Site, build_site
 from gateway.streaming import Streamer
+from gateway.uploads import UploadLimits
 
 log = structlog.get_logger()
 
@@ -63,6 +64,7 @@ async def http_gateway(
             stopping,
             keep_alive_s=settings.gateway_keep_alive_s,
             stalled_s=settings.gateway_stalled_s,
+            uploads=UploadLimits(settings.gateway_max_upload_bytes, settings.gateway_upload_silence_s),
         ),
         max_headers=settings.gateway_max_headers,
         slow_s=settings.gateway_slow_s,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.headers import Headers
@@ -20,6 +22,10 @@ NO_CONTENT = 204
 _DRAIN_FACTOR = 4  # so much of a body that is too large is still read, so that the client hears the answer
 
 
+LINGER_BYTES, LINGER_S, LINGER_SILENCE_S = 256 * 1024 * 1024, 10.0, 0.3
+"""So much of an upload that was refused is still read and thrown away, for so long, until nothing comes for a while."""
+
+
 class ClientGone(Exception):
     """The client closed the connection; nobody is left to answer."""
 
@@ -27,10 +33,14 @@ class ClientGone(Exception):
 class Request:
     """What the client sent."""
 
-    __slots__ = ("_receive", "body_read", "gone", "headers", "method", "peer", "query", "raw_path", "request_id")
+    __slots__ = (
+        *("_receive", "_version", "body_read", "gone", "headers", "method", "peer", "query"),
+        *("raw_path", "request_id"),
+    )
 
     def __init__(self, scope: Scope, receive: Receive, *, header_limit: int) -> None:
         self._receive = receive
+        self._version: str = scope.get("http_version", "1.1")
         self.method: str = scope["method"]
         self.raw_path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
@@ -44,7 +54,7 @@ class Request:
         """The whole body. Raises BodyTooLarge, UnsupportedContent for a compressed one, ClientGone."""
         self._check_encoding()
         if self.headers.get("expect") and self._declared() > limit:
-            raise _too_large(limit)  # the client waits for our word before it sends anything
+            raise self.too_large(limit)  # the client waits for our word before it sends anything
         event = await self._receive()  # the usual body comes whole: no generator for that
         chunk: bytes = event.get("body", b"")
         if event["type"] == "http.request" and not event.get("more_body") and len(chunk) <= limit:
@@ -64,25 +74,56 @@ class Request:
             elif size > limit * _DRAIN_FACTOR:
                 break
         if too_large:
-            raise _too_large(limit)
+            raise self.too_large(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self, first: Event | None = None) -> AsyncGenerator[bytes]:
         """The body as it arrives; `first` is what has arrived already. Raises ClientGone."""
         while not self.body_read:
-            event, first = first or await self._receive(), None
-            if event["type"] == "http.disconnect":
-                self.gone = True
-                raise ClientGone
-            self.body_read = not event.get("more_body", False)
-            if event.get("body"):
-                yield event["body"]
+            chunk, first = self._taken(first or await self._receive()), None
+            if chunk:
+                yield chunk
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether the client is still busy with sending, on a connection of this request alone (HTTP/1)."""
+        return not self.body_read and not self.gone and self._version.startswith("1")
+
+    def check_body(self, limit: int) -> None:
+        """Raises what the headers alone forbid: UnsupportedContent for a compressed body, BodyTooLarge."""
+        self._check_encoding()
+        if self._declared() > limit:
+            raise self.too_large(limit)
+
+    @staticmethod
+    def too_large(limit: int) -> BodyTooLarge:
+        """The refusal of a body over the limit."""
+        return BodyTooLarge(f"the request body is over the limit of {limit} bytes", limit=limit)
+
+    async def discard(self) -> None:
+        """Throws away what still comes of the body, within bounds."""
+        loop = asyncio.get_running_loop()
+        size, ends_at = 0, loop.time() + LINGER_S
+        with suppress(ClientGone, TimeoutError):
+            while not self.body_read and size < LINGER_BYTES and loop.time() < ends_at:
+                async with asyncio.timeout(LINGER_SILENCE_S):
+                    size += len(await self._chunk())
 
     async def closed(self) -> None:
         """Returns once the client is gone. What is left of the body is thrown away."""
-        while not self.gone:
-            event = await self._receive()
-            self.gone = event["type"] == "http.disconnect"
+        with suppress(ClientGone):
+            while not self.gone:
+                await self._chunk()
+
+    async def _chunk(self) -> bytes:
+        return self._taken(await self._receive())
+
+    def _taken(self, event: Event) -> bytes:
+        if event["type"] == "http.disconnect":
+            self.gone = True
+            raise ClientGone
+        self.body_read = not event.get("more_body", False)
+        return event.get("body", b"")  # type: ignore[no-any-return] # as ASGI says
 
     def _declared(self) -> int:
         length = self.headers.get("content-length")
@@ -92,10 +133,6 @@ class Request:
         encoding = self.headers.get("content-encoding").strip().lower()
         if encoding not in ("", "identity"):
             raise UnsupportedContent(f"the request body must not be compressed (Content-Encoding: {encoding[:40]})")
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the request body is over the limit of {limit} bytes", limit=limit)
 
 
 class Response:
@@ -128,6 +165,16 @@ class Response:
     async def write(self, chunk: bytes) -> None:
         """A piece of the body; returns once the connection has taken it."""
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def linger(self, status: int, headers: HeaderList, body: bytes, request: Request) -> None:
+        """An answer amid an upload: it is out before the rest is thrown away, and ends after that.
+
+        Cut off at once, a client that writes without reading would find a broken connection in place of the answer.
+        """
+        await self.start(status, headers)  # without its length: once that is out, the server cuts off the upload
+        await self.write(body)
+        await request.discard()
+        await self.end()
 
     async def end(self) -> None:
         """No more."""

@@ -88,7 +88,7 @@ class Gateway:
             await self._refuse(site, _stopping(), response, endpoint)
         except Exception as error:
             failure = error
-            await self._refuse(site, error, response, endpoint)
+            await self._refuse(site, error, response, endpoint, unread=request)
         self._account(endpoint, request, response, time.perf_counter() - started, failure)
 
     async def _call(
@@ -121,12 +121,24 @@ class Gateway:
             f"this path takes {', '.join(sorted(allowed))}, not {request.method[:20]}", headers={"allow": allow}
         )
 
-    async def _refuse(self, site: Site, error: Exception, response: Response, endpoint: Endpoint | None) -> None:
+    async def _refuse(
+        self,
+        site: Site,
+        error: Exception,
+        response: Response,
+        endpoint: Endpoint | None,
+        *,
+        unread: Request | None = None,
+    ) -> None:
         if response.started:
             return  # the response is cut off: nothing true can be added to it
         answer = site.errors.write(error, service=endpoint.rpc.service if endpoint else "")
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
-        await response.whole(answer.http_status, [(b"content-type", JSON.encode()), *headers], answer.body)
+        headers = [(b"content-type", JSON.encode()), *headers]
+        if unread is not None and endpoint is not None and endpoint.binder.raw_body and unread.is_coming:
+            await response.linger(answer.http_status, headers, answer.body, unread)
+        else:
+            await response.whole(answer.http_status, headers, answer.body)
 
     def _account(
         self,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from automesh.mesh.replies import Ending
 from gateway.descriptors import Rpc
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -60,7 +61,8 @@ class GrpcUpstream:
         if callable_ is None:
             callable_ = self._callables[rpc.path] = self._make(rpc)
         arguments = () if rpc.client_streaming else (payload,)
-        return GrpcCall(callable_(*arguments, metadata=metadata, timeout=timeout_s))
+        call = callable_(*arguments, metadata=metadata, timeout=timeout_s)
+        return GrpcCall(call, writes=rpc.client_streaming)
 
     def _make(self, rpc: Rpc) -> Any:
         channel = self._channel(rpc.service)
@@ -72,14 +74,21 @@ class GrpcUpstream:
 class GrpcCall:
     """A Call of grpc.aio."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, *, writes: bool) -> None:
         self._call = call
+        self._ending = Ending(call) if writes else None
 
     async def reply(self) -> bytes:
-        return await self._call  # type: ignore[no-any-return] # raw bytes: no deserializer
+        try:
+            return await self._call  # type: ignore[no-any-return] # raw bytes: no deserializer
+        except grpc.aio.AioRpcError as error:
+            raise await self._true(error) from None
 
     async def read(self) -> bytes | None:
-        payload = await self._call.read()
+        try:
+            payload = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise await self._true(error) from None
         return None if payload is grpc.aio.EOF else payload
 
     async def write(self, payload: bytes) -> None:
@@ -93,3 +102,6 @@ class GrpcCall:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+    async def _true(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+        return error if self._ending is None else await self._ending.true(error)

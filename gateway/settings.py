@@ -25,6 +25,10 @@ class Settings(MeshSettings):
 
     gateway_max_body: int = Field(8 * 1024 * 1024, ge=1024, description="larger request bodies are refused (413)")
     gateway_body_timeout_s: float = Field(60, gt=0, description="a request body must have come by then (408)")
+    gateway_max_upload_bytes: int = Field(
+        10 * 1024**3, ge=1024, description="larger uploads, which are streamed, are refused (413)"
+    )
+    gateway_upload_silence_s: float = Field(60, gt=0, description="an upload of which nothing comes for so long ends")
     gateway_max_headers: int = Field(32 * 1024, ge=1024, description="larger request headers are refused (431)")
     gateway_max_requests: int = Field(4096, ge=1, description="requests served at a time; further ones wait")
     gateway_timeout_s: float = Field(30, gt=0, description="deadline of a call when the client names none")

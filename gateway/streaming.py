@@ -18,6 +18,7 @@ from gateway.metadata import to_headers
 from gateway.refusals import Stopping
 from gateway.rpc import Call
 from gateway.splitter import JsonSplitter
+from gateway.uploads import UploadLimits, pieces
 
 FIRST_MESSAGE_S = 2.0
 """So long the status line waits for a first message, since an error before it can still have its own HTTP status."""
@@ -62,9 +63,15 @@ class Streamer:
     """Serves the endpoints that stream."""
 
     def __init__(
-        self, invoker: Invoker, stopping: asyncio.Event, *, keep_alive_s: float, stalled_s: float = 300
+        self,
+        invoker: Invoker,
+        stopping: asyncio.Event,
+        *,
+        keep_alive_s: float,
+        stalled_s: float = 300,
+        uploads: UploadLimits | None = None,
     ) -> None:
-        self._invoker, self._stopping = invoker, stopping
+        self._invoker, self._stopping, self._uploads = invoker, stopping, uploads or UploadLimits()
         self._keep_alive_s, self._stalled_s = keep_alive_s, stalled_s
 
     async def serve(
@@ -89,6 +96,8 @@ class Streamer:
     async def _session(self, endpoint: Endpoint, request: Request, captures: Mapping[str, str]) -> Session:
         if endpoint.rpc.client_streaming:
             check_content_type(endpoint, request)
+            if endpoint.binder.raw_body:
+                request.check_body(self._uploads.max_bytes)  # before the service is asked
             call = await self._invoker.start(endpoint, request, None)
             return Session(call, self._send(call, endpoint, request, captures), self._stopped())
         message = await bound(endpoint, request, captures, await self._invoker.read_body(endpoint, request))
@@ -160,17 +169,17 @@ class Streamer:
     async def _messages(
         self, endpoint: Endpoint, request: Request, captures: Mapping[str, str]
     ) -> AsyncGenerator[Message]:
-        """Path and query go into the first message, which comes in any case if there are any."""
-        bodies = _chunks(request) if endpoint.binder.raw_body else self._values(request)
-        content_type = request.headers.get("content-type")
+        """Path, query and content type go into the first message, which comes in any case if there are any."""
+        raw = endpoint.binder.raw_body
+        bodies = pieces(request, self._uploads) if raw else self._values(request)
         first = True
         async for body in bodies:
             if first:
                 yield await bound(endpoint, request, captures, body)
             else:
-                yield endpoint.binder.bind_next(body, content_type)
+                yield endpoint.binder.bind_next(body)
             first = False
-        if first and (captures or request.query):
+        if first and (raw or captures or request.query):
             yield await bound(endpoint, request, captures, b"")
 
     async def _values(self, request: Request) -> AsyncGenerator[bytes]:
@@ -185,11 +194,6 @@ class Streamer:
     async def _stopped(self) -> None:
         await self._stopping.wait()
         raise Stopping("the gateway stops: connect again in a moment")
-
-
-async def _chunks(request: Request) -> AsyncGenerator[bytes]:
-    async for chunk in request.chunks():
-        yield chunk
 
 
 async def _gone(request: Request) -> None:

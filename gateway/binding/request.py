@@ -66,13 +66,13 @@ class RequestBinder:
                 self._path[name].put_into(message, text)
             except BadValue as fault:
                 raise fault.under(name) from None
-        if may_be_deep(body, _SURELY_SHALLOW):
+        if not self.raw_body and may_be_deep(body, _SURELY_SHALLOW):
             self._check_depth(message)
         return message  # type: ignore[no-any-return] # its class is made at run time
 
-    def bind_next(self, body: bytes, content_type: str = "") -> Message:
+    def bind_next(self, body: bytes) -> Message:
         """A further message of a client stream: the body alone."""
-        return self.bind({}, b"", body, content_type)
+        return self.bind({}, b"", body)
 
     def _fill_body(self, message: Any, body: bytes, content_type: str) -> None:
         if self.raw_body:

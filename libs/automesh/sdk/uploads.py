@@ -10,6 +10,7 @@ from pathlib import Path
 from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError, Kind, Unavailable
 from automesh.mesh.errors import translating_errors
+from automesh.mesh.replies import reply_of
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
 from automesh.sdk.connection import Connection
@@ -55,7 +56,7 @@ class Uploads:
         parts = _Parts(header, content)
         try:
             with translating_errors():
-                stored = (await stub.UploadArtifact(aiter(parts), metadata=metadata)).artifact
+                stored = (await reply_of(stub.UploadArtifact(aiter(parts), metadata=metadata))).artifact
         except asyncio.CancelledError:
             # grpc.aio says it so when the other side cancelled, or when the parts could not be read.
             task = asyncio.current_task()

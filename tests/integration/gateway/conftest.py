@@ -57,6 +57,8 @@ class Echo:
         self.catalog = catalog
         self.seen: asyncio.Queue[str] = asyncio.Queue()
         self.requests: list[Any] = []
+        self.uploads: list[Any] = []
+        self.go = asyncio.Event()
         self.sent = 0
 
     def make(self, name: str, **fields: Any) -> Any:
@@ -149,14 +151,32 @@ class Echo:
             await self.abort(context, request.code, "cut off", "")
 
     async def upload(self, requests: AsyncIterator[Any], context: Any) -> Any:
+        """The note says how to misbehave: "refuse" at the first message, "stall" there until `go` is set."""
+        try:
+            return await self._stored(requests, context)
+        except asyncio.CancelledError:
+            self.seen.put_nowait("cancelled")
+            raise
+
+    async def _stored(self, requests: AsyncIterator[Any], context: Any) -> Any:
         response, digest = self.make("acme.echo.v1.StoreResponse"), hashlib.sha256()
         async for request in requests:
+            if request.name:
+                self.seen.put_nowait("upload began")
+            if request.note == "refuse":
+                await self.abort(context, 7, "not for you", "")
+            if request.note == "stall":
+                await self.go.wait()
+            self.uploads.append(request)
             response.name = response.name or request.name
             response.note = response.note or request.note
             response.content_type = response.content_type or request.file.content_type
             response.size += len(request.file.data)
             response.messages += 1
             digest.update(request.file.data)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.1):  # as in `sum`
+                await asyncio.Event().wait()
         response.sha256 = digest.hexdigest()
         return response
 

@@ -58,7 +58,14 @@ def test_requests_reach_their_rpc(site: Site, method: str, path: str, rpc: str) 
 
 
 def test_every_rpc_goes_to_the_service_named_by_its_package(site: Site) -> None:
-    assert {each.rpc.service for each in site.endpoints} == {"agent", "auth", "control", "orchestrator"}
+    assert {each.rpc.service for each in site.endpoints} == {
+        "agent",
+        "auth",
+        "control",
+        "data",
+        "model",
+        "orchestrator",
+    }
     for each in site.endpoints:
         assert each.rpc.full_name.startswith(f"automesh.{each.rpc.service}.")
 
