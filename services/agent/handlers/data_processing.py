@@ -43,7 +43,7 @@ class DataProcessing:
         """The result names the version. Data that does not meet its expectations fails the task for good."""
         claim = await self._datasets.claim(context.lease_token)
         if claim.result is not None:
-            return _accepted(ProcessingEnd(claim.result, _earlier_rejection(claim.result)))
+            return _as_before(claim.result)
         try:
             end = await self._make(claim, context)
         except AutomationError as error:
@@ -90,12 +90,14 @@ def _prepared(folder: Path, job: bytes) -> Path:
     return out
 
 
-def _earlier_rejection(result: Mapping[str, Any]) -> str:
-    """Why an earlier attempt, which could not say so, put the version aside."""
+def _as_before(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an earlier attempt could not say."""
     state = str(result.get("state", ""))
-    return (
-        "the data does not meet its expectations; the version's report says which" if state.endswith("REJECTED") else ""
-    )
+    if state.endswith("REJECTED"):
+        raise PermanentError(REJECTED, "the data does not meet its expectations: the version's report says which")
+    if state.endswith("FAILED"):
+        raise PermanentError("DATA_FAILED", "an earlier attempt failed for good: the version says why")
+    return result
 
 
 def _accepted(end: ProcessingEnd) -> Mapping[str, Any]:

@@ -156,9 +156,10 @@ async def test_a_job_that_is_finished_already_is_not_done_again(works: Works) ->
     works.data.finished = {"data_id": "data_1", "version": 2, "state": "READY"}
     done = await works.done("data_processing")
     assert done.result["version"] == 2
-    works.data.finished = {"data_id": "data_1", "version": 2, "state": "REJECTED"}
-    done = await works.done("data_processing")
-    assert (done.failure.reason, done.failure.retryable) == ("DATA_REJECTED", False)
+    for state in ("REJECTED", "FAILED"):
+        works.data.finished = {"data_id": "data_1", "version": 2, "state": state}
+        done = await works.done("data_processing")
+        assert (done.failure.reason, done.failure.retryable) == (f"DATA_{state}", False)
     assert works.data.stored == {}
 
 
