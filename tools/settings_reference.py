@@ -27,6 +27,8 @@ from services.agent.settings import Settings as AgentSettings
 from services.auth.settings import InitSettings
 from services.auth.settings import Settings as AuthSettings
 from services.control.settings import Settings as ControlSettings
+from services.data.settings import Settings as DataSettings
+from services.model.settings import Settings as ModelSettings
 from services.orchestrator.settings import Settings as OrchestratorSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +60,8 @@ GROUPS = (
     Group("auth", "", AuthSettings),
     Group("auth init", "`python -m services.auth init`, which `automesh up` runs first.", InitSettings),
     Group("orchestrator", "", OrchestratorSettings),
+    Group("data", "", DataSettings),
+    Group("model", "", ModelSettings),
     Group("agent", "", AgentSettings),
     Group("gateway", "Sizes are bytes, times are seconds.", GatewaySettings),
     Group("Agents and programs of your own", "With the Python SDK (`automesh.sdk`).", SdkSettings),
