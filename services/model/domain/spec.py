@@ -96,7 +96,7 @@ class TrainingSpec:
             )
         if kind is ObjectiveKind.ANOMALY and self.data.window == 1:
             raise ValidationError(
-                "spec.data.window is 1: anomaly foretells the last row of a window from those before it: take 2 or more",
+                "spec.data.window is 1: anomaly foretells the last row of a window from those before it: take 2",
                 field="spec.data.window",
             )
 

@@ -1,0 +1,1 @@
+"""The networks themselves, for those who train them and those who serve them.."""
