@@ -9,6 +9,8 @@ from datetime import timedelta
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
 from services.model.domain import events
+from services.model.domain.pages import cut
+from services.model.domain.registry_errors import webhook_not_found
 from services.model.domain.webhook_ports import DeliveryStore, Sender, WebhookDraft, WebhookStore
 from services.model.domain.webhooks import (
     MAX_WEBHOOKS,
@@ -47,9 +49,9 @@ class Webhooks:
         )
         return await self._store.create(draft, limit=MAX_WEBHOOKS)
 
-    async def list(self, tenant_id: str, *, limit: int, before: str | None) -> Sequence[Webhook]:
-        """A page, the newest first."""
-        return await self._store.list(tenant_id, limit=limit, before=before)
+    async def list(self, tenant_id: str, *, limit: int, before: str | None) -> tuple[Sequence[Webhook], Webhook | None]:
+        """A page, the newest first, and its last one if more follow."""
+        return cut(await self._store.list(tenant_id, limit=limit + 1, before=before), limit)
 
     async def delete(self, tenant_id: str, webhook_id: str) -> None:
         """Removes it with all that waits for it. Raises WebhookNotFound."""
@@ -57,9 +59,9 @@ class Webhooks:
 
     async def deliveries(
         self, tenant_id: str, webhook_id: str, *, limit: int, before: str | None
-    ) -> Sequence[Delivery]:
-        """A page of what was sent, the newest first. Raises WebhookNotFound."""
-        return await self._store.deliveries(tenant_id, webhook_id, limit=limit, before=before)
+    ) -> tuple[Sequence[Delivery], Delivery | None]:
+        """A page of what was sent, the newest first, and its last one if more follow. Raises WebhookNotFound."""
+        return cut(await self._store.deliveries(tenant_id, webhook_id, limit=limit + 1, before=before), limit)
 
 
 class Courier:
@@ -79,7 +81,10 @@ class Courier:
         answer = await self._sender.send(claimed.url, claimed.headers(self._clock()), claimed.body)
         return await self._store.record(claimed, outcome_of(answer, claimed.attempt))
 
-    async def test(self, tenant_id: str, webhook_id: str) -> Delivery | None:
+    async def test(self, tenant_id: str, webhook_id: str) -> Delivery:
         """Sends a test event at once; the delivery after its first try. Raises WebhookNotFound."""
         event = events.tested(webhook_id)
-        return await self.carry(await self._store.begin(tenant_id, webhook_id, event, hold_for=HOLD_FOR))
+        tried = await self.carry(await self._store.begin(tenant_id, webhook_id, event, hold_for=HOLD_FOR))
+        if tried is None:  # it was deleted meanwhile
+            raise webhook_not_found(webhook_id)
+        return tried

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -102,14 +103,15 @@ class Promotion:
     # ------------------------------------------------------------------ what new versions ask for
     async def request(self, requests: Sequence[AliasRequest]) -> None:
         """Remembers what a version asks for, and decides it at once unless that takes long."""
-        if not requests:
-            return
-        await self._requests.add(requests)
-        try:
+        if requests:
+            await self._requests.add(requests)
+            await self.settle_soon(requests[0].model_id)
+
+    async def settle_soon(self, model_id: str) -> None:
+        """Decides what versions of a model ask for. What cannot be decided now, the loop does later."""
+        with suppress(TimeoutError, AutomationError):
             async with asyncio.timeout(SOON_S):
-                await self.settle_due(model_id=requests[0].model_id)
-        except TimeoutError:
-            return  # the loop does the rest
+                await self.settle_due(model_id=model_id)
 
     async def settle_due(self, *, limit: int = 20, model_id: str = "") -> int:
         """Decides requests that wait; returns how many. One that cannot be decided now is tried again later."""

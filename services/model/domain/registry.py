@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from automesh.core.errors import ValidationError
 from services.model.domain.model import Model, ModelText, check_alias, check_description, check_name
 from services.model.domain.moves import AliasMove, AliasRequest, check_reason
+from services.model.domain.pages import cut
 from services.model.domain.promotion import Promotion
 from services.model.domain.registry_errors import ModelHasAliases, model_trains
 from services.model.domain.registry_ports import Blobs, Deletion, ModelQuery, ModelStore
@@ -47,7 +49,10 @@ class Registry:
         ModelNotFound, and for more than MAX_ALIASES_ASKED or malformed ones ValidationError.
         """
         _check_aliases(aliases)
-        return (await self._store.add_version(tenant_id, model_id, run_id, new, aliases)).version
+        version = await self._store.add_version(tenant_id, model_id, run_id, new, aliases)
+        if aliases:
+            await self._promotion.settle_soon(model_id)
+        return version.version
 
     async def request_aliases(
         self, tenant_id: str, model_id: str, version: int, aliases: Sequence[str], by: str
@@ -74,9 +79,9 @@ class Registry:
         found = await self._store.find(tenant_id, name_or_id)
         return found or await self._store.get(tenant_id, name_or_id)
 
-    async def list(self, tenant_id: str, query: ModelQuery) -> Sequence[Model]:
-        """A page of models, the latest change first."""
-        return await self._store.list(tenant_id, query)
+    async def list(self, tenant_id: str, query: ModelQuery) -> tuple[Sequence[Model], Model | None]:
+        """A page of models, the latest change first, and its last one if more follow."""
+        return cut(await self._store.list(tenant_id, replace(query, limit=query.limit + 1)), query.limit)
 
     async def update(self, tenant_id: str, model_id: str, text: ModelText) -> Model:
         """Replaces what people may write. Raises ModelNotFound, ModelNameTaken."""
@@ -95,13 +100,15 @@ class Registry:
 
     async def versions(
         self, tenant_id: str, model_id: str, *, limit: int, before: int | None
-    ) -> Sequence[ModelVersion]:
-        """A page of versions, the newest first."""
-        return await self._store.versions(tenant_id, model_id, limit=limit, before=before)
+    ) -> tuple[Sequence[ModelVersion], ModelVersion | None]:
+        """A page of versions, the newest first, and its last one if more follow."""
+        return cut(await self._store.versions(tenant_id, model_id, limit=limit + 1, before=before), limit)
 
-    async def moves(self, tenant_id: str, model_id: str, *, limit: int, before: str | None) -> Sequence[AliasMove]:
-        """A page of moves, the latest first."""
-        return await self._store.moves(tenant_id, model_id, limit=limit, before=before)
+    async def moves(
+        self, tenant_id: str, model_id: str, *, limit: int, before: str | None
+    ) -> tuple[Sequence[AliasMove], AliasMove | None]:
+        """A page of moves, the latest first, and its last one if more follow."""
+        return cut(await self._store.moves(tenant_id, model_id, limit=limit + 1, before=before), limit)
 
     async def export(
         self, tenant_id: str, model_id: str, version: int, name: str
