@@ -158,7 +158,7 @@ def by_comparison(gate: ComparisonGate, alias: str, metrics: Mapping[str, float]
     theirs, why = _metric(holder.metrics, gate.metric, f"version {holder.version}, which holds {alias},")
     if why:
         return GateResult(name, False, value, math.nan, why)
-    room = abs(theirs) * gate.max_percent / 100
+    room = abs(theirs) * gate.max_percent / 100 if math.isfinite(theirs) else 0.0
     bound = theirs - room if gate.higher_is_better else theirs + room
     passed = value >= bound if gate.higher_is_better else value <= bound
     return GateResult(name, passed, value, bound)
