@@ -44,7 +44,7 @@ from services.orchestrator.service.task_service import TaskServicer
 from services.orchestrator.service.work_service import WorkServicer
 from services.orchestrator.store.agents import SqlAgentStore
 from services.orchestrator.store.artifacts import SqlArtifactStore
-from services.orchestrator.store.leases import SqlLeaseBook
+from services.orchestrator.store.leases import SqlLeaseStore
 from services.orchestrator.store.tasks import SqlTaskStore
 
 LONGEST_REAP_S, LONGEST_EXTEND_S = 1.0, 3.0
@@ -69,14 +69,14 @@ class Engine:
     def __init__(self, database: Database, keyring: Keyring, blobs: Blobs, fanout: Fanout, options: Options) -> None:
         sealer = Sealer(keyring)
         self.tasks = SqlTaskStore(database, sealer)
-        self.book = SqlLeaseBook(database, sealer)
+        self.leases = SqlLeaseStore(database, sealer)
         self.agents = SqlAgentStore(database)
         self.meter = PrometheusMeter(options.registry)
         self.relay = FanoutRelay(fanout, replica=options.replica)
         self.signals = Signals(self.relay)
         self.sessions = Sessions()
         self.hub = WatchHub()
-        self.reports = Reports(self.book)
+        self.reports = Reports(self.leases)
         self.tokens = LeaseTokens(keyring.key, keyring.active)
         self.options = options
         self.board = self._board()
@@ -114,7 +114,7 @@ class Engine:
     def _desk(self) -> WorkDesk:
         return WorkDesk(
             self.agents,
-            self.book,
+            self.leases,
             sessions=self.sessions,
             reports=self.reports,
             signals=self.signals,
@@ -126,10 +126,10 @@ class Engine:
 
     def _steps(self) -> dict[str, Step]:
         ttl_s = self.options.terms.lease_ttl.total_seconds()
-        dispatcher = Dispatcher(self.sessions, self.book, self.desk)
+        dispatcher = Dispatcher(self.sessions, self.leases, self.desk)
         self.signals.listen(dispatcher.on_signal)
         reap_s = min(LONGEST_REAP_S, ttl_s / 4)
-        reaper = Reaper(self.book, self.signals, self.meter, every_s=reap_s, grace_s=ttl_s)
+        reaper = Reaper(self.leases, self.signals, self.meter, every_s=reap_s, grace_s=ttl_s)
         return {
             "lease": dispatcher.step,
             "extend": Keeper(self.desk, every_s=min(LONGEST_EXTEND_S, ttl_s / 5)).step,

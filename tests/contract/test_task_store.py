@@ -23,13 +23,13 @@ from services.orchestrator.domain.errors import (
     TaskStillRunning,
     UnknownTaskType,
 )
-from services.orchestrator.domain.lease import Ask, Ended, Hold, Outcome, Report
-from services.orchestrator.domain.ports import MAX_LOG_LINES, LeaseBook, TaskQuery, TaskStore
+from services.orchestrator.domain.lease import Ended, LeaseKey, LeaseRequest, Outcome, Report
+from services.orchestrator.domain.ports import MAX_LOG_LINES, LeaseStore, TaskQuery, TaskStore
 from services.orchestrator.domain.retry import MAX_CRASHES, RetryPolicy
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Failure, Status, Task
 from services.orchestrator.fakes.task_store import FakeTaskStore
-from services.orchestrator.store.leases import SqlLeaseBook
+from services.orchestrator.store.leases import SqlLeaseStore
 from services.orchestrator.store.tasks import SqlTaskStore
 
 TTL, OFFER = timedelta(seconds=15), timedelta(seconds=2)
@@ -45,7 +45,7 @@ class House:
     """A store with a handle on its time."""
 
     tasks: TaskStore
-    book: LeaseBook
+    leases: LeaseStore
     advance: Callable[[float], Awaitable[None]]
 
     async def create(self, tenant_id: str = TENANT, request_id: str = "", limit: int = 1000, **spec: Any) -> Task:
@@ -55,29 +55,29 @@ class House:
         return task
 
     async def lease(self, *agents: str, types: tuple[str, ...] = ("noop",), tenant_id: str = "") -> list[Task]:
-        return list(await self.book.lease(Ask(types, tenant_id, agents or (AGENT,)), OFFER))
+        return list(await self.leases.lease(LeaseRequest(types, tenant_id, agents or (AGENT,)), OFFER))
 
-    async def running(self, **spec: Any) -> tuple[Task, Hold]:
+    async def running(self, **spec: Any) -> tuple[Task, LeaseKey]:
         await self.create(**spec)
         [task] = await self.lease()
-        hold = Hold(task.task_id, task.attempt)
-        assert await self.book.accept([hold], AGENT, TTL) == {hold}
-        return task, hold
+        lease_key = LeaseKey(task.task_id, task.attempt)
+        assert await self.leases.accept([lease_key], AGENT, TTL) == {lease_key}
+        return task, lease_key
 
-    async def again(self, task: Task) -> Hold:
+    async def again(self, task: Task) -> LeaseKey:
         """Leases and accepts the only task that is ready."""
         [leased] = await self.lease()
         assert leased.task_id == task.task_id
-        hold = Hold(leased.task_id, leased.attempt)
-        await self.book.accept([hold], AGENT, TTL)
-        return hold
+        lease_key = LeaseKey(leased.task_id, leased.attempt)
+        await self.leases.accept([lease_key], AGENT, TTL)
+        return lease_key
 
-    async def fail(self, hold: Hold, *, retryable: bool = True, agent: str = AGENT) -> bool:
-        failure = Failure("BROKEN", "it broke", retryable, hold.attempt)
-        return bool(await self.book.settle([Outcome(hold, agent, failure=failure)]))
+    async def fail(self, lease_key: LeaseKey, *, retryable: bool = True, agent: str = AGENT) -> bool:
+        failure = Failure("BROKEN", "it broke", retryable, lease_key.attempt)
+        return bool(await self.leases.settle([Outcome(lease_key, agent, failure=failure)]))
 
-    async def complete(self, hold: Hold, agent: str = AGENT) -> bool:
-        return bool(await self.book.settle([Outcome(hold, agent, result=Document(b'{"ok":true}'))]))
+    async def complete(self, lease_key: LeaseKey, agent: str = AGENT) -> bool:
+        return bool(await self.leases.settle([Outcome(lease_key, agent, result=Document(b'{"ok":true}'))]))
 
     async def get(self, task: Task) -> Task:
         return await self.tasks.get(task.tenant_id, task.task_id)
@@ -103,7 +103,7 @@ async def sql_house(database: Database) -> House:
     async def advance(seconds: float) -> None:
         await database.execute(SHIFT, timedelta(seconds=seconds), tenant=ENGINE)
 
-    return House(SqlTaskStore(database, sealer), SqlLeaseBook(database, sealer), advance)
+    return House(SqlTaskStore(database, sealer), SqlLeaseStore(database, sealer), advance)
 
 
 @pytest.fixture(params=["fake", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -191,7 +191,7 @@ async def test_a_full_queue_refuses_more_until_a_task_runs(house: House) -> None
     [task] = await house.lease(tenant_id=TENANT)
     with pytest.raises(QueueFull):
         await house.create(limit=3)  # an offer that nobody accepted still waits
-    await house.book.accept([Hold(task.task_id, task.attempt)], AGENT, TTL)
+    await house.leases.accept([LeaseKey(task.task_id, task.attempt)], AGENT, TTL)
     await house.create(limit=3)
 
 
@@ -257,31 +257,31 @@ async def test_two_leasers_never_get_the_same_attempt(house: House) -> None:
         await house.create()
     agents = [f"agent_{number}" for number in range(8)]
     rounds = await asyncio.gather(*(house.lease(agent, agent, agent) for agent in agents))
-    leased = [Hold(task.task_id, task.attempt) for tasks in rounds for task in tasks]
-    rest = [Hold(task.task_id, task.attempt) for task in await house.lease(*["agent_z"] * 20)]
+    leased = [LeaseKey(task.task_id, task.attempt) for tasks in rounds for task in tasks]
+    rest = [LeaseKey(task.task_id, task.attempt) for task in await house.lease(*["agent_z"] * 20)]
     assert len(leased + rest) == len(set(leased + rest)) == 20
 
 
 async def test_accepting_starts_the_attempt_once(house: House) -> None:
     task = await house.create()
     [leased] = await house.lease()
-    hold = Hold(task.task_id, 1)
+    lease_key = LeaseKey(task.task_id, 1)
     assert (leased.status, leased.attempt, leased.agent_id) == (Status.OFFERED, 1, AGENT)
-    assert await house.book.accept([hold], AGENT, TTL) == {hold}
+    assert await house.leases.accept([lease_key], AGENT, TTL) == {lease_key}
     running = await house.get(task)
     assert running.status is Status.RUNNING
     assert running.started_at is not None
-    assert await house.book.accept([hold], AGENT, TTL) == {hold}
+    assert await house.leases.accept([lease_key], AGENT, TTL) == {lease_key}
     assert (await house.get(task)).started_at == running.started_at
 
 
 async def test_only_the_holder_of_the_current_attempt_may_speak(house: House) -> None:
-    task, hold = await house.running()
-    other, newer = Hold(task.task_id, 2), "agent_b"
-    for wrong, agent in ((other, AGENT), (hold, newer)):
-        assert await house.book.accept([wrong], agent, TTL) == set()
-        assert await house.book.extend({wrong: agent}, TTL) == set()
-        assert await house.book.report([Report(wrong, agent, fraction=0.5)]) == set()
+    task, lease_key = await house.running()
+    other, newer = LeaseKey(task.task_id, 2), "agent_b"
+    for wrong, agent in ((other, AGENT), (lease_key, newer)):
+        assert await house.leases.accept([wrong], agent, TTL) == set()
+        assert await house.leases.extend({wrong: agent}, TTL) == set()
+        assert await house.leases.report([Report(wrong, agent, fraction=0.5)]) == set()
         assert not await house.complete(wrong, agent)
         assert not await house.fail(wrong, agent=agent)
     assert (await house.get(task)).status is Status.RUNNING
@@ -290,46 +290,46 @@ async def test_only_the_holder_of_the_current_attempt_may_speak(house: House) ->
 async def test_an_offer_that_is_not_accepted_goes_back_without_costing_a_retry(house: House) -> None:
     task = await house.create()
     await house.lease()
-    assert await house.book.reap(limit=10, jitter=1) == []
+    assert await house.leases.reap(limit=10, jitter=1) == []
     await house.advance(3)
-    [reaped] = await house.book.reap(limit=10, jitter=1)
+    [reaped] = await house.leases.reap(limit=10, jitter=1)
     assert (reaped.ended, reaped.status, reaped.agent_id) == (Ended.STALE, Status.SCHEDULED, AGENT)
     back = await house.get(task)
     assert (back.status, back.failures, back.crashes, back.attempt) == (Status.SCHEDULED, 0, 0, 1)
-    assert await house.book.accept([Hold(task.task_id, 1)], AGENT, TTL) == set()
+    assert await house.leases.accept([LeaseKey(task.task_id, 1)], AGENT, TTL) == set()
     assert [again.attempt for again in await house.lease("agent_b")] == [2]
 
 
 async def test_an_offer_can_be_withdrawn_but_a_running_task_cannot(house: House) -> None:
     await house.create()
     [leased] = await house.lease()
-    hold = Hold(leased.task_id, leased.attempt)
-    assert await house.book.withdraw([hold]) == 1
+    lease_key = LeaseKey(leased.task_id, leased.attempt)
+    assert await house.leases.withdraw([lease_key]) == 1
     _, running = leased, await house.again(leased)
-    assert await house.book.withdraw([running]) == 0
+    assert await house.leases.withdraw([running]) == 0
 
 
 async def test_a_lease_lives_as_long_as_it_is_extended(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     for _ in range(3):
         await house.advance(10)
-        assert await house.book.extend({hold: AGENT}, TTL) == {hold}
-        assert await house.book.reap(limit=10, jitter=1) == []
+        assert await house.leases.extend({lease_key: AGENT}, TTL) == {lease_key}
+        assert await house.leases.reap(limit=10, jitter=1) == []
     await house.advance(16)
-    [reaped] = await house.book.reap(limit=10, jitter=1)
-    assert (reaped.hold, reaped.ended) == (hold, Ended.STALE)
+    [reaped] = await house.leases.reap(limit=10, jitter=1)
+    assert (reaped.lease_key, reaped.ended) == (lease_key, Ended.STALE)
     back = await house.get(task)
     assert (back.status, back.crashes, back.failures) == (Status.SCHEDULED, 1, 0)
     assert back.failure is not None
     assert back.failure.reason == "LEASE_LOST"
-    assert not await house.complete(hold)
+    assert not await house.complete(lease_key)
 
 
 async def test_a_task_that_loses_its_agents_too_often_is_given_up(house: House) -> None:
     task, _ = await house.running(retry=RetryPolicy(max_retries=0))
     for crash in range(1, MAX_CRASHES + 1):
         await house.advance(20)
-        await house.book.reap(limit=10, jitter=1)
+        await house.leases.reap(limit=10, jitter=1)
         assert (await house.get(task)).crashes == crash
         if crash < MAX_CRASHES:
             await house.again(task)
@@ -340,17 +340,17 @@ async def test_a_task_that_loses_its_agents_too_often_is_given_up(house: House) 
 
 
 async def test_an_attempt_that_takes_too_long_fails_and_is_retried(house: House) -> None:
-    task, hold = await house.running(timeout=timedelta(seconds=30), retry=RetryPolicy(max_retries=1))
+    task, lease_key = await house.running(timeout=timedelta(seconds=30), retry=RetryPolicy(max_retries=1))
     for _ in range(3):
-        await house.book.extend({hold: AGENT}, timedelta(seconds=60))
+        await house.leases.extend({lease_key: AGENT}, timedelta(seconds=60))
         await house.advance(11)
-    [reaped] = await house.book.reap(limit=10, jitter=1)
+    [reaped] = await house.leases.reap(limit=10, jitter=1)
     assert (reaped.ended, reaped.status, round(reaped.retry_in_s)) == (Ended.TIMED_OUT, Status.SCHEDULED, 5)
     late = await house.get(task)
     assert late.failure is not None
     assert (late.failure.reason, late.failures, late.crashes) == ("TIMED_OUT", 1, 0)
-    assert (await house.book.fates([hold]))[hold].ended is Ended.TIMED_OUT
-    assert not await house.complete(hold)
+    assert (await house.leases.losses([lease_key]))[lease_key].ended is Ended.TIMED_OUT
+    assert not await house.complete(lease_key)
 
 
 async def test_the_reaper_works_in_batches(house: House) -> None:
@@ -358,15 +358,15 @@ async def test_the_reaper_works_in_batches(house: House) -> None:
         await house.create()
     await house.lease(*[AGENT] * 5)
     await house.advance(5)
-    assert [len(await house.book.reap(limit=2, jitter=1)) for _ in range(4)] == [2, 2, 1, 0]
+    assert [len(await house.leases.reap(limit=2, jitter=1)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 # ---------------------------------------------------------------------- ends
 async def test_a_completion_is_recorded_once_and_may_be_repeated(house: House) -> None:
-    task, hold = await house.running()
-    outcome = Outcome(hold, AGENT, result=Document(b'{"ok":true}'))
-    [first] = await house.book.settle([outcome])
-    [again] = await house.book.settle([outcome])
+    task, lease_key = await house.running()
+    outcome = Outcome(lease_key, AGENT, result=Document(b'{"ok":true}'))
+    [first] = await house.leases.settle([outcome])
+    [again] = await house.leases.settle([outcome])
     assert (first.fresh, first.status) == (True, Status.COMPLETED)
     assert (again.fresh, again.status) == (False, Status.COMPLETED)
     done = await house.get(task)
@@ -376,89 +376,89 @@ async def test_a_completion_is_recorded_once_and_may_be_repeated(house: House) -
 
 
 async def test_a_failure_waits_longer_each_time_and_then_is_final(house: House) -> None:
-    task, hold = await house.running(retry=RetryPolicy(max_retries=2))
+    task, lease_key = await house.running(retry=RetryPolicy(max_retries=2))
     for wait_s in (5, 10):
-        assert await house.fail(hold)
+        assert await house.fail(lease_key)
         waiting = await house.get(task)
         assert waiting.status is Status.SCHEDULED
-        assert waiting.failure == Failure("BROKEN", "it broke", True, hold.attempt)
+        assert waiting.failure == Failure("BROKEN", "it broke", True, lease_key.attempt)
         await house.advance(wait_s - 1)
         assert await house.lease() == []
         await house.advance(1.5)
-        hold = await house.again(task)
-    assert await house.fail(hold)
+        lease_key = await house.again(task)
+    assert await house.fail(lease_key)
     final = await house.get(task)
     assert (final.status, final.failures, final.attempt) == (Status.FAILED, 3, 3)
 
 
 async def test_jitter_stretches_the_wait(house: House) -> None:
-    _, hold = await house.running()
+    _, lease_key = await house.running()
     failure = Failure("BROKEN", "", True, 1)
-    [settled] = await house.book.settle([Outcome(hold, AGENT, failure=failure, jitter=1.2)])
+    [settled] = await house.leases.settle([Outcome(lease_key, AGENT, failure=failure, jitter=1.2)])
     assert settled.retry_in_s == pytest.approx(6.0, abs=0.01)
 
 
 async def test_no_wait_exceeds_an_hour(house: House) -> None:
     policy = RetryPolicy(max_retries=9, initial_delay=timedelta(minutes=50), multiplier=10)
-    task, hold = await house.running(retry=policy)
-    await house.fail(hold)
+    task, lease_key = await house.running(retry=policy)
+    await house.fail(lease_key)
     await house.advance(3001)
-    hold = await house.again(task)
+    lease_key = await house.again(task)
     failure = Failure("BROKEN", "", True, 2)
-    [settled] = await house.book.settle([Outcome(hold, AGENT, failure=failure)])
+    [settled] = await house.leases.settle([Outcome(lease_key, AGENT, failure=failure)])
     assert settled.retry_in_s == pytest.approx(3600, abs=0.01)
 
 
 async def test_a_permanent_failure_is_not_retried(house: House) -> None:
-    task, hold = await house.running()
-    await house.fail(hold, retryable=False)
+    task, lease_key = await house.running()
+    await house.fail(lease_key, retryable=False)
     assert (await house.get(task)).status is Status.FAILED
 
 
 async def test_a_recorded_failure_may_be_repeated_after_the_next_lease(house: House) -> None:
-    task, hold = await house.running()
-    await house.fail(hold)
+    task, lease_key = await house.running()
+    await house.fail(lease_key)
     await house.advance(6)
     [leased] = await house.lease("agent_b")
     assert leased.attempt == 2
     failure = Failure("BROKEN", "it broke", True, 1)
-    [again] = await house.book.settle([Outcome(hold, AGENT, failure=failure)])
+    [again] = await house.leases.settle([Outcome(lease_key, AGENT, failure=failure)])
     assert not again.fresh
     assert (await house.get(task)).failures == 1
 
 
 async def test_a_stale_completion_changes_nothing(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     await house.advance(16)
-    await house.book.reap(limit=10, jitter=1)
+    await house.leases.reap(limit=10, jitter=1)
     [leased] = await house.lease("agent_b")
-    newer = Hold(leased.task_id, leased.attempt)
-    await house.book.accept([newer], "agent_b", TTL)
-    assert not await house.complete(hold)
-    assert not await house.fail(hold)
+    newer = LeaseKey(leased.task_id, leased.attempt)
+    await house.leases.accept([newer], "agent_b", TTL)
+    assert not await house.complete(lease_key)
+    assert not await house.fail(lease_key)
     assert await house.complete(newer, "agent_b")
     assert (await house.get(task)).attempt == 2
 
 
 async def test_many_outcomes_are_settled_at_once(house: House) -> None:
-    holds = [(await house.running())[1] for _ in range(4)]
+    lease_keys = [(await house.running())[1] for _ in range(4)]
     outcomes = [
-        Outcome(holds[0], AGENT, result=Document()),
-        Outcome(holds[1], AGENT, failure=Failure("X", "", False, 1)),
-        Outcome(Hold(holds[2].task_id, 7), AGENT, result=Document()),
-        Outcome(holds[3], AGENT, failure=Failure("X", "", True, 1)),
+        Outcome(lease_keys[0], AGENT, result=Document()),
+        Outcome(lease_keys[1], AGENT, failure=Failure("X", "", False, 1)),
+        Outcome(LeaseKey(lease_keys[2].task_id, 7), AGENT, result=Document()),
+        Outcome(lease_keys[3], AGENT, failure=Failure("X", "", True, 1)),
     ]
-    settled = {end.hold: end.status for end in await house.book.settle(outcomes)}
-    assert settled == {holds[0]: Status.COMPLETED, holds[1]: Status.FAILED, holds[3]: Status.SCHEDULED}
+    settled = {end.lease_key: end.status for end in await house.leases.settle(outcomes)}
+    assert settled == {lease_keys[0]: Status.COMPLETED, lease_keys[1]: Status.FAILED, lease_keys[3]: Status.SCHEDULED}
 
 
 # ---------------------------------------------------------------------- reports
 async def test_progress_checkpoint_and_lines_are_kept(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     before = await house.tasks.version(TENANT, task.task_id)
-    await house.book.report([Report(hold, AGENT, fraction=0.25, message="half of half", checkpoint=b"\x00\x01")])
-    await house.book.report([Report(hold, AGENT, lines=("one", "two"))])
-    await house.book.report([Report(hold, AGENT, lines=("three",))])
+    await house.leases.report([Report(lease_key, AGENT, fraction=0.25, message="half of half", checkpoint=b"\x00\x01")])
+    await house.leases.report([Report(lease_key, AGENT, lines=("one", "two"))])
+    await house.leases.report([Report(lease_key, AGENT, lines=("three",))])
     seen = await house.get(task)
     assert seen.progress is not None
     assert (seen.progress.fraction, seen.progress.message, seen.checkpoint) == (0.25, "half of half", b"\x00\x01")
@@ -473,19 +473,19 @@ async def test_progress_checkpoint_and_lines_are_kept(house: House) -> None:
 
 
 async def test_the_next_attempt_gets_the_checkpoint_and_starts_without_progress(house: House) -> None:
-    task, hold = await house.running()
-    await house.book.report([Report(hold, AGENT, fraction=0.5, checkpoint=b"state")])
-    await house.fail(hold)
+    task, lease_key = await house.running()
+    await house.leases.report([Report(lease_key, AGENT, fraction=0.5, checkpoint=b"state")])
+    await house.fail(lease_key)
     await house.advance(6)
     [leased] = await house.lease()
     assert (leased.checkpoint, leased.progress, leased.task_id) == (b"state", None, task.task_id)
 
 
 async def test_a_task_keeps_its_last_lines(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     for start in range(0, MAX_LOG_LINES + 500, 1000):
         lines = tuple(str(number) for number in range(start + 1, start + 1001))
-        await house.book.report([Report(hold, AGENT, lines=lines)])
+        await house.leases.report([Report(lease_key, AGENT, lines=lines)])
     kept = await house.tasks.lines(TENANT, task.task_id, after=0, limit=2 * MAX_LOG_LINES)
     assert len(kept) == MAX_LOG_LINES
     assert kept[0].text == str(kept[0].sequence) == "1001"
@@ -505,30 +505,30 @@ async def test_an_edit_takes_an_offer_back(house: House) -> None:
     task = await house.create()
     await house.lease()
     await house.tasks.change(TENANT, task.task_id, lambda task, now: task.edit({"priority": 8}, now))
-    assert await house.book.accept([Hold(task.task_id, 1)], AGENT, TTL) == set()
+    assert await house.leases.accept([LeaseKey(task.task_id, 1)], AGENT, TTL) == set()
     assert [again.attempt for again in await house.lease()] == [2]
 
 
 async def test_a_running_task_cannot_be_edited_or_deleted(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     with pytest.raises(TaskNotScheduled):
         await house.tasks.change(TENANT, task.task_id, lambda task, now: task.edit({"priority": 8}, now))
     with pytest.raises(TaskStillRunning):
         await house.tasks.delete(TENANT, task.task_id)
-    assert await house.complete(hold)
+    assert await house.complete(lease_key)
     await house.tasks.delete(TENANT, task.task_id)
     with pytest.raises(TaskNotFound):
         await house.get(task)
 
 
 async def test_cancelling_takes_the_lease_away_and_says_why(house: House) -> None:
-    task, hold = await house.running()
+    task, lease_key = await house.running()
     _, after = await house.tasks.change(TENANT, task.task_id, lambda task, now: task.cancel("not needed", now))
     assert after == await house.get(task)
     assert after.status is Status.CANCELLED
-    assert not await house.complete(hold)
-    fate = (await house.book.fates([hold]))[hold]
-    assert (fate.ended, fate.text) == (Ended.CANCELLED, "not needed")
+    assert not await house.complete(lease_key)
+    loss = (await house.leases.losses([lease_key]))[lease_key]
+    assert (loss.ended, loss.text) == (Ended.CANCELLED, "not needed")
     with pytest.raises(TaskAlreadyFinished):
         await house.tasks.change(TENANT, task.task_id, lambda task, now: task.cancel("", now))
 
@@ -536,10 +536,10 @@ async def test_cancelling_takes_the_lease_away_and_says_why(house: House) -> Non
 async def test_a_deleted_task_takes_its_request_and_lines_along(house: House) -> None:
     task = await house.create(request_id="r1")
     [leased] = await house.lease()
-    hold = Hold(leased.task_id, 1)
-    await house.book.report([Report(hold, AGENT, lines=("one",))])
+    lease_key = LeaseKey(leased.task_id, 1)
+    await house.leases.report([Report(lease_key, AGENT, lines=("one",))])
     await house.tasks.delete(TENANT, task.task_id)
-    assert (await house.book.fates([hold]))[hold].ended is Ended.STALE
+    assert (await house.leases.losses([lease_key]))[lease_key].ended is Ended.STALE
     assert (await house.create(request_id="r1", description="another")).task_id != task.task_id
 
 
@@ -555,22 +555,22 @@ async def test_the_depth_of_the_queue_is_counted_up_to_a_limit(house: House) -> 
 async def test_a_lease_is_held_from_its_offer_to_its_end(house: House) -> None:
     task = await house.create(input=Document(b'{"secret":1}'))
     [leased] = await house.lease()
-    hold = Hold(task.task_id, leased.attempt)
-    offered = await house.book.held(hold)
+    lease_key = LeaseKey(task.task_id, leased.attempt)
+    offered = await house.leases.held(lease_key)
     assert (offered.tenant_id, offered.spec.input.content(), offered.created_by) == (TENANT, {"secret": 1}, "user_1")
-    await house.book.accept([hold], AGENT, TTL)
-    assert (await house.book.held(hold)).status is Status.RUNNING
-    await house.complete(hold)
+    await house.leases.accept([lease_key], AGENT, TTL)
+    assert (await house.leases.held(lease_key)).status is Status.RUNNING
+    await house.complete(lease_key)
     with pytest.raises(LeaseLost):
-        await house.book.held(hold)
+        await house.leases.held(lease_key)
 
 
 async def test_an_earlier_attempt_holds_nothing(house: House) -> None:
     task, first = await house.running()
     await house.advance(TTL.total_seconds() + 1)
-    await house.book.reap(limit=10, jitter=1.0)
+    await house.leases.reap(limit=10, jitter=1.0)
     second = await house.again(task)
-    assert (await house.book.held(second)).attempt == 2
-    for stale in (first, Hold(task.task_id, 3), Hold("task_unknown", 1)):
+    assert (await house.leases.held(second)).attempt == 2
+    for stale in (first, LeaseKey(task.task_id, 3), LeaseKey("task_unknown", 1)):
         with pytest.raises(LeaseLost):
-            await house.book.held(stale)
+            await house.leases.held(stale)

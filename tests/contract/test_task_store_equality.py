@@ -18,12 +18,12 @@ from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.orchestrator.domain.document import Document
-from services.orchestrator.domain.lease import Ask, Hold, Outcome, Report
+from services.orchestrator.domain.lease import LeaseKey, LeaseRequest, Outcome, Report
 from services.orchestrator.domain.retry import RetryPolicy
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Failure, Task
 from services.orchestrator.fakes.task_store import FakeTaskStore
-from services.orchestrator.store.leases import SqlLeaseBook
+from services.orchestrator.store.leases import SqlLeaseStore
 from services.orchestrator.store.tasks import SqlTaskStore
 
 # All waits end at half past a hundred seconds and time moves by whole hundreds, so that the milliseconds which real
@@ -38,17 +38,17 @@ AGENTS = st.sampled_from(["agent_a", "agent_b"])
 TASKS = st.integers(0, 2)
 BACK = st.sampled_from([0, 0, 0, 0, 1])  # mostly the current attempt, at times the one before
 HOLDER = st.sampled_from(["", "", "", "", "agent_a", "agent_b"])  # mostly whoever holds it
-HOLDS = st.tuples(TASKS, BACK, HOLDER)
-FAIL = st.tuples(st.just("fail"), HOLDS, st.sampled_from([True, True, True, False]))
+LEASES = st.tuples(TASKS, BACK, HOLDER)
+FAIL = st.tuples(st.just("fail"), LEASES, st.sampled_from([True, True, True, False]))
 ATTEMPT = st.tuples(st.just("attempt"), AGENTS)
 COMMON = [ATTEMPT, ATTEMPT, ATTEMPT, FAIL, FAIL, st.tuples(st.just("lose")), st.tuples(st.just("lose"))]
 RARE = [
     st.tuples(st.just("lease"), st.lists(AGENTS, min_size=1, max_size=3)),
-    st.tuples(st.just("accept"), HOLDS),
-    st.tuples(st.just("extend"), HOLDS),
-    st.tuples(st.just("withdraw"), HOLDS),
-    st.tuples(st.just("report"), HOLDS, st.none() | st.sampled_from([0.0, 0.5]), st.none() | st.just(b"c"), TASKS),
-    st.tuples(st.just("complete"), HOLDS),
+    st.tuples(st.just("accept"), LEASES),
+    st.tuples(st.just("extend"), LEASES),
+    st.tuples(st.just("withdraw"), LEASES),
+    st.tuples(st.just("report"), LEASES, st.none() | st.sampled_from([0.0, 0.5]), st.none() | st.just(b"c"), TASKS),
+    st.tuples(st.just("complete"), LEASES),
     st.tuples(st.just("reap")),
     st.tuples(st.just("cancel"), TASKS),
     st.tuples(st.just("edit"), TASKS, st.integers(0, 9)),
@@ -68,24 +68,24 @@ class Pair:
     database: Database
     fake: FakeTaskStore
     sql: SqlTaskStore
-    book: SqlLeaseBook
+    leases: SqlLeaseStore
     now: list[datetime]
     ids: list[str] = field(default_factory=list)
 
-    async def both(self, ask: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
+    async def both(self, request: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
         """The same question to both has the same answer."""
         self.now[0] += timedelta(milliseconds=1)
-        answers = [await _answer(ask(store)) for store in (self.fake, _Both(self.sql, self.book))]
+        answers = [await _answer(request(store)) for store in (self.fake, _Both(self.sql, self.leases))]
         assert answers[0] == answers[1]
 
-    def hold(self, which: tuple[int, int, str]) -> tuple[Hold, str]:
+    def lease_key(self, which: tuple[int, int, str]) -> tuple[LeaseKey, str]:
         """A lease of a task, current or older; of no task where there are too few."""
         index, back, agent = which
         if index >= len(self.ids):
-            return Hold("task_none", 1), agent
+            return LeaseKey("task_none", 1), agent
         task = self.fake.tasks.get(self.ids[index])
         attempt, holder = (task.attempt, task.agent_id) if task else (1, "")
-        return Hold(self.ids[index], max(1, attempt - back)), agent or holder or "agent_a"
+        return LeaseKey(self.ids[index], max(1, attempt - back)), agent or holder or "agent_a"
 
     async def state(self) -> tuple[list[Any], list[Any]]:
         """Everything both know."""
@@ -96,10 +96,10 @@ class Pair:
 
 
 class _Both:
-    """The SQL store and book as one thing, as the fake is."""
+    """The SQL stores of tasks and leases as one thing, as the fake is."""
 
-    def __init__(self, tasks: SqlTaskStore, book: SqlLeaseBook) -> None:
-        self._parts = (book, tasks)
+    def __init__(self, tasks: SqlTaskStore, leases: SqlLeaseStore) -> None:
+        self._parts = (leases, tasks)
 
     def __getattr__(self, name: str) -> Any:
         return next(getattr(part, name) for part in self._parts if hasattr(part, name))
@@ -119,8 +119,8 @@ async def _answer(work: Coroutine[Any, Any, Any]) -> object:
 def _plain(one: Any) -> tuple[Any, ...]:
     if isinstance(one, Task):
         return (one.task_id, one.attempt, one.agent_id, one.status)
-    hold = one.hold
-    return (hold.task_id, hold.attempt, one.status, getattr(one, "fresh", ""), getattr(one, "ended", ""))
+    lease_key = one.lease_key
+    return (lease_key.task_id, lease_key.attempt, one.status, getattr(one, "fresh", ""), getattr(one, "ended", ""))
 
 
 def _seen(task: Task, now: datetime) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Do:
 
     @staticmethod
     async def lease(pair: Pair, agents: list[str]) -> None:
-        await pair.both(lambda store: store.lease(Ask(("noop",), "", tuple(agents)), OFFER))
+        await pair.both(lambda store: store.lease(LeaseRequest(("noop",), "", tuple(agents)), OFFER))
 
     @staticmethod
     async def attempt(pair: Pair, agent: str) -> None:
@@ -174,37 +174,37 @@ class Do:
 
     @staticmethod
     async def accept(pair: Pair, which: tuple[int, int, str]) -> None:
-        hold, agent = pair.hold(which)
-        await pair.both(lambda store: store.accept([hold], agent, TTL))
+        lease_key, agent = pair.lease_key(which)
+        await pair.both(lambda store: store.accept([lease_key], agent, TTL))
 
     @staticmethod
     async def extend(pair: Pair, which: tuple[int, int, str]) -> None:
-        hold, agent = pair.hold(which)
-        await pair.both(lambda store: store.extend({hold: agent}, TTL))
+        lease_key, agent = pair.lease_key(which)
+        await pair.both(lambda store: store.extend({lease_key: agent}, TTL))
 
     @staticmethod
     async def withdraw(pair: Pair, which: tuple[int, int, str]) -> None:
-        hold, _ = pair.hold(which)
-        await pair.both(lambda store: store.withdraw([hold]))
+        lease_key, _ = pair.lease_key(which)
+        await pair.both(lambda store: store.withdraw([lease_key]))
 
     @staticmethod
     async def report(
         pair: Pair, which: tuple[int, int, str], fraction: float | None, checkpoint: bytes | None, lines: int
     ) -> None:
-        hold, agent = pair.hold(which)
-        report = Report(hold, agent, fraction, "so far", checkpoint, ("line",) * lines)
+        lease_key, agent = pair.lease_key(which)
+        report = Report(lease_key, agent, fraction, "so far", checkpoint, ("line",) * lines)
         await pair.both(lambda store: store.report([report]))
 
     @staticmethod
     async def complete(pair: Pair, which: tuple[int, int, str]) -> None:
-        hold, agent = pair.hold(which)
-        await pair.both(lambda store: store.settle([Outcome(hold, agent, result=Document())]))
+        lease_key, agent = pair.lease_key(which)
+        await pair.both(lambda store: store.settle([Outcome(lease_key, agent, result=Document())]))
 
     @staticmethod
     async def fail(pair: Pair, which: tuple[int, int, str], retryable: bool) -> None:
-        hold, agent = pair.hold(which)
-        failure = Failure("BROKEN", "it broke", retryable, hold.attempt)
-        await pair.both(lambda store: store.settle([Outcome(hold, agent, failure=failure)]))
+        lease_key, agent = pair.lease_key(which)
+        failure = Failure("BROKEN", "it broke", retryable, lease_key.attempt)
+        await pair.both(lambda store: store.settle([Outcome(lease_key, agent, failure=failure)]))
 
     @staticmethod
     async def reap(pair: Pair) -> None:
@@ -250,7 +250,7 @@ class Bench:
         sealer = Sealer(Keyring.generate())
         fake = FakeTaskStore(lambda: now[0], types={("", "noop")})
         return Pair(
-            self._database, fake, SqlTaskStore(self._database, sealer), SqlLeaseBook(self._database, sealer), now
+            self._database, fake, SqlTaskStore(self._database, sealer), SqlLeaseStore(self._database, sealer), now
         )
 
 

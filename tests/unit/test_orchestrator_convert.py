@@ -13,12 +13,12 @@ from automesh.orchestrator.v1 import work_service_pb2 as pb
 from services.orchestrator.convert import artifacts, tasks, values, work
 from services.orchestrator.domain.document import Document
 from services.orchestrator.domain.events import Goaway, Lost
-from services.orchestrator.domain.lease import Ended, Fate, Hold
+from services.orchestrator.domain.lease import Ended, LeaseKey, LeaseLoss
 from services.orchestrator.domain.spec import NewTask
 from services.orchestrator.domain.task import Draft, Status, Task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HOLD = Hold("t1", 1)
+LEASE = LeaseKey("t1", 1)
 
 
 def stored(**changes: object) -> Task:
@@ -75,47 +75,47 @@ def test_a_cursor_reads_back_for_its_own_task_only() -> None:
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
 def test_a_progress_that_is_none_is_refused(fraction: float) -> None:
     with pytest.raises(ValidationError):
-        work.progress(pb.Progress(fraction=fraction), HOLD, "a")
+        work.progress(pb.Progress(fraction=fraction), LEASE, "a")
 
 
 def test_a_checkpoint_is_bounded_and_may_be_absent_or_empty() -> None:
-    assert work.progress(pb.Progress(), HOLD, "a").checkpoint is None
-    assert work.progress(pb.Progress(checkpoint=b""), HOLD, "a").checkpoint == b""
+    assert work.progress(pb.Progress(), LEASE, "a").checkpoint is None
+    assert work.progress(pb.Progress(checkpoint=b""), LEASE, "a").checkpoint == b""
     with pytest.raises(ValidationError):
-        work.progress(pb.Progress(checkpoint=b"x" * (64 * 1024 + 1)), HOLD, "a")
+        work.progress(pb.Progress(checkpoint=b"x" * (64 * 1024 + 1)), LEASE, "a")
 
 
 def test_lines_are_cut_and_cleaned() -> None:
-    [long, nul] = work.lines(pb.Log(lines=["x" * 5000, "a\0b"]), HOLD, "a").lines
+    [long, nul] = work.lines(pb.Log(lines=["x" * 5000, "a\0b"]), LEASE, "a").lines
     assert (len(long), long[-1], nul) == (4096, "…", "a\ufffdb")
     with pytest.raises(ValidationError):
-        work.lines(pb.Log(lines=["x"] * 1001), HOLD, "a")
+        work.lines(pb.Log(lines=["x"] * 1001), LEASE, "a")
 
 
 def test_a_result_that_cannot_be_stored_fails_the_attempt_for_good() -> None:
     done = pb.Done()
     done.result.update({"text": "x" * (1 << 20)})
-    outcome = work.outcome(done, HOLD, "a", 1.0)
+    outcome = work.outcome(done, LEASE, "a", 1.0)
     assert outcome.result is None
     assert outcome.failure is not None
     assert (outcome.failure.reason, outcome.failure.retryable) == ("RESULT_INVALID", False)
 
 
 def test_a_done_without_outcome_is_an_empty_result() -> None:
-    assert work.outcome(pb.Done(), HOLD, "a", 1.0).result == Document()
+    assert work.outcome(pb.Done(), LEASE, "a", 1.0).result == Document()
 
 
 def test_an_odd_reason_is_replaced() -> None:
     done = pb.Done(failure=pb.Failure(reason="it broke", message="m" * 20_000, retryable=True))
-    failure = work.outcome(done, HOLD, "a", 1.0).failure
+    failure = work.outcome(done, LEASE, "a", 1.0).failure
     assert failure is not None
     assert (failure.reason, len(failure.message), failure.retryable) == ("UNSPECIFIED", 16 * 1024, True)
 
 
 def test_only_a_cancelled_lease_comes_with_a_cancel() -> None:
-    cancelled = work.responses(Lost(b"t", Fate(Ended.CANCELLED, "enough")))
+    cancelled = work.responses(Lost(b"t", LeaseLoss(Ended.CANCELLED, "enough")))
     assert [message.WhichOneof("message") for message in cancelled] == ["cancel", "revoked"]
-    [stale] = work.responses(Lost(b"t", Fate(Ended.STALE)))
+    [stale] = work.responses(Lost(b"t", LeaseLoss(Ended.STALE)))
     assert stale.revoked.reason == "STALE"
     [goaway] = work.responses(Goaway(timedelta(seconds=2)))
     assert goaway.goaway.reconnect_after.seconds == 2

@@ -12,7 +12,7 @@ from automesh.core.errors import Unavailable
 from services.orchestrator.clients.meters import PrometheusMeter
 from services.orchestrator.domain.agents import Agent, Capability, NewAgent, Owner
 from services.orchestrator.domain.desk import WorkDesk
-from services.orchestrator.domain.lease import Ask, Hold, LeaseTokens, Reaped
+from services.orchestrator.domain.lease import LeaseKey, LeaseRequest, LeaseTokens, Reaped
 from services.orchestrator.domain.reports import Reports
 from services.orchestrator.domain.sessions import Session, Sessions
 from services.orchestrator.domain.signals import Signal, Signals, Topic
@@ -85,7 +85,7 @@ async def test_a_lease_goes_to_its_agents_stream_and_costs_a_credit(house: House
     session.close()
     offered = [event.task.task_id async for event in session.events(1)]  # type: ignore[union-attr] # leases only
     assert offered == ["t2", "t1"]
-    assert session.holds == {Hold("t2", 1): False, Hold("t1", 1): False}
+    assert session.leases == {LeaseKey("t2", 1): False, LeaseKey("t1", 1): False}
     assert house.metric("automesh_task_lease_wait_seconds_count") == 2
 
 
@@ -94,8 +94,8 @@ async def test_work_for_an_agent_that_left_meanwhile_goes_back(house: House) -> 
     await house.create("t1")
     leasing = house.store.lease
 
-    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
-        tasks = await leasing(ask, offer_for)
+    async def lease(request: LeaseRequest, offer_for: timedelta) -> Sequence[Task]:
+        tasks = await leasing(request, offer_for)
         house.sessions.remove(session)
         return tasks
 
@@ -117,12 +117,12 @@ async def test_a_signal_wakes_the_dispatcher_at_once_or_when_work_is_due(house: 
 
 
 async def test_credits_alone_are_no_reason_to_ask_for_what_was_not_there(house: House) -> None:
-    asked: list[Ask] = []
+    asked: list[LeaseRequest] = []
     leasing = house.store.lease
 
-    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
-        asked.append(ask)
-        return await leasing(ask, offer_for)
+    async def lease(request: LeaseRequest, offer_for: timedelta) -> Sequence[Task]:
+        asked.append(request)
+        return await leasing(request, offer_for)
 
     house.store.lease = lease  # type: ignore[method-assign] # counts
     session = house.session()
@@ -140,8 +140,8 @@ async def test_credits_alone_are_no_reason_to_ask_for_what_was_not_there(house: 
 async def test_work_that_comes_while_the_dispatcher_asks_is_not_forgotten(house: House) -> None:
     leasing = house.store.lease
 
-    async def lease(ask: Ask, offer_for: timedelta) -> Sequence[Task]:
-        tasks = await leasing(ask, offer_for)
+    async def lease(request: LeaseRequest, offer_for: timedelta) -> Sequence[Task]:
+        tasks = await leasing(request, offer_for)
         if not house.store.tasks:
             await house.create("t1")
             house.signals.work_waits()
@@ -168,8 +168,8 @@ async def test_only_agents_heard_of_since_the_last_time_keep_their_leases(house:
     session = house.session()
     await house.create("t1")
     await house.dispatcher.lease()
-    hold = Hold("t1", 1)
-    await house.desk.accepted(session, [house.desk._tokens.issue(hold)])
+    lease_key = LeaseKey("t1", 1)
+    await house.desk.accepted(session, [house.desk._tokens.issue(lease_key)])
     seen: list[Collection[str]] = []
 
     class Agents:
@@ -196,17 +196,17 @@ async def test_reports_under_a_lost_lease_are_answered_with_the_reason(house: Ho
     session = house.session()
     await house.create("t1")
     await house.dispatcher.lease()
-    token = house.desk._tokens.issue(Hold("t1", 1))
+    token = house.desk._tokens.issue(LeaseKey("t1", 1))
     await house.store.change("acme", "t1", lambda task, now: task.cancel("enough", now))
     from services.orchestrator.domain.lease import Report
 
-    await house.desk.report(session, token, lambda hold: Report(hold, "a", fraction=0.5))
+    await house.desk.report(session, token, lambda lease_key: Report(lease_key, "a", fraction=0.5))
     await house.desk.flush_reports()
-    assert session.holds == {}
+    assert session.leases == {}
     session.close()
     lost = [event async for event in session.events(1)][-1]
-    assert lost.fate.ended == "CANCELLED"  # type: ignore[union-attr] # the last one says so
-    assert lost.fate.text == "enough"  # type: ignore[union-attr]
+    assert lost.loss.ended == "CANCELLED"  # type: ignore[union-attr] # the last one says so
+    assert lost.loss.text == "enough"  # type: ignore[union-attr]
 
 
 async def test_a_made_up_token_is_stale_in_every_frame(house: House) -> None:
@@ -214,16 +214,16 @@ async def test_a_made_up_token_is_stale_in_every_frame(house: House) -> None:
 
     session = house.session()
     await house.desk.accepted(session, [b"x"])
-    await house.desk.report(session, b"x", lambda hold: Report(hold, "a"))
-    await house.desk.done(session, [(b"x", lambda hold: Outcome(hold, "a"))])
+    await house.desk.report(session, b"x", lambda lease_key: Report(lease_key, "a"))
+    await house.desk.done(session, [(b"x", lambda lease_key: Outcome(lease_key, "a"))])
     session.close()
     said = [event async for event in session.events(1)]
-    assert [getattr(event, "stale", None) or event.fate.ended for event in said] == ["STALE", "STALE", True]  # type: ignore[union-attr]
+    assert [getattr(event, "stale", None) or event.loss.ended for event in said] == ["STALE", "STALE", True]  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------------- reaping
-class Book:
-    """Only `reap` of a lease book."""
+class PartialLeaseStore:
+    """Only `reap` of a lease store."""
 
     def __init__(self) -> None:
         self.away = False
@@ -237,9 +237,9 @@ class Book:
 
 
 async def test_the_reaper_gives_agents_time_after_its_start_and_after_an_outage(house: House) -> None:
-    book = Book()
+    leases = PartialLeaseStore()
     reaper = Reaper(
-        book,  # type: ignore[arg-type] # the part that is used
+        leases,  # type: ignore[arg-type] # the part that is used
         house.signals,
         house.meter,
         every_s=0,
@@ -247,20 +247,20 @@ async def test_the_reaper_gives_agents_time_after_its_start_and_after_an_outage(
         monotonic=lambda: house.monotonic,
     )
     await reaper.step()
-    assert book.calls == 0
+    assert leases.calls == 0
     house.monotonic = 15
     await reaper.step()
-    assert book.calls == 1
-    book.away = True
+    assert leases.calls == 1
+    leases.away = True
     with pytest.raises(Unavailable):
         await reaper.step()
-    book.away = False
+    leases.away = False
     house.monotonic = 29
     await reaper.step()
-    assert book.calls == 2
+    assert leases.calls == 2
     house.monotonic = 30
     await reaper.step()
-    assert book.calls == 3
+    assert leases.calls == 3
 
 
 async def test_the_reaper_tells_watchers_agents_and_dispatchers(house: House) -> None:
@@ -271,7 +271,7 @@ async def test_the_reaper_tells_watchers_agents_and_dispatchers(house: House) ->
     house.heard.clear()
     await Reaper(house.store, house.signals, house.meter, every_s=0, grace_s=0).reap()
     assert [signal.topic for signal in house.heard] == [Topic.TASK, Topic.LOST, Topic.WORK]
-    assert session.holds == {}
+    assert session.leases == {}
     assert house.metric("automesh_task_transitions_total", status="scheduled") == 1
 
 

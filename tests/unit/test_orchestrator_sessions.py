@@ -10,7 +10,7 @@ from automesh.core.errors import Unavailable, ValidationError
 from services.orchestrator.domain.agents import Agent, Capability, NewAgent, Owner
 from services.orchestrator.domain.errors import ReplicaStopping
 from services.orchestrator.domain.events import Acked, Beat, Goaway
-from services.orchestrator.domain.lease import Ask, Hold
+from services.orchestrator.domain.lease import LeaseKey, LeaseRequest
 from services.orchestrator.domain.sessions import OUTBOX, Session, Sessions
 
 GOAWAY = Goaway(timedelta(seconds=1))
@@ -145,10 +145,10 @@ def test_agents_that_can_do_the_same_take_turns() -> None:
         one = session(agent(name))
         one.add_credit(count)
         sessions.add(one)
-    assert sessions.asks(heard_within_s=5, limit=9) == [
-        Ask(("noop",), "", ("agent_a", "agent_b", "agent_a", "agent_a"))
+    assert sessions.requests(heard_within_s=5, limit=9) == [
+        LeaseRequest(("noop",), "", ("agent_a", "agent_b", "agent_a", "agent_a"))
     ]
-    assert sessions.asks(heard_within_s=5, limit=2) == [Ask(("noop",), "", ("agent_a", "agent_b"))]
+    assert sessions.requests(heard_within_s=5, limit=2) == [LeaseRequest(("noop",), "", ("agent_a", "agent_b"))]
 
 
 def test_agents_that_differ_ask_apart() -> None:
@@ -157,8 +157,8 @@ def test_agents_that_differ_ask_apart() -> None:
         one = session(made)
         one.add_credit(1)
         sessions.add(one)
-    asks = sessions.asks(heard_within_s=5, limit=9)
-    assert [(ask.types, ask.tenant_id) for ask in asks] == [
+    requests = sessions.requests(heard_within_s=5, limit=9)
+    assert [(request.types, request.tenant_id) for request in requests] == [
         (("noop",), ""),
         (("noop", "other"), ""),
         (("noop",), "acme"),
@@ -171,12 +171,12 @@ def test_a_silent_agent_asks_for_nothing() -> None:
     one.add_credit(1)
     sessions.add(one)
     time.now = 6
-    assert sessions.asks(heard_within_s=5, limit=9) == []
+    assert sessions.requests(heard_within_s=5, limit=9) == []
     one.heard()
-    assert len(sessions.asks(heard_within_s=5, limit=9)) == 1
+    assert len(sessions.requests(heard_within_s=5, limit=9)) == 1
 
 
 def test_only_accepted_leases_run() -> None:
     one = session()
-    one.holds = {Hold("t1", 1): True, Hold("t2", 1): False}
-    assert one.running() == [Hold("t1", 1)]
+    one.leases = {LeaseKey("t1", 1): True, LeaseKey("t2", 1): False}
+    assert one.running() == [LeaseKey("t1", 1)]

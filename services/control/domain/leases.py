@@ -1,4 +1,4 @@
-"""The embedded registry's book: who is registered, and until when. Pure; time is given in, in seconds."""
+"""The embedded registry's leases: who is registered, and until when. Pure; time is given in, in seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Entry:
     until: float
 
 
-class LeaseBook:
+class LeaseTable:
     """Instances with deadlines. Every change bumps `changes`."""
 
     def __init__(self, *, ttl_s: float, linger_s: float) -> None:

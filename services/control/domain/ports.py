@@ -38,7 +38,7 @@ class Registrations(Protocol):
         ...
 
     def keep(self, lease: Lease | None, instance: Instance) -> Lease:
-        """Renews the lease; claims a new one where there is none, or it was lost. Raises what LeaseBook.claim does."""
+        """Renews the lease; claims a new one where there is none, or it was lost. Raises what LeaseTable.claim does."""
         ...
 
     def release(self, lease: Lease) -> None:

@@ -1,4 +1,4 @@
-"""The embedded registry's catalogue: a book of leases, with people watching it."""
+"""The embedded registry's catalogue: a table of leases, with people watching it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from services.control.domain.instance import Instance
-from services.control.domain.leases import Lease, LeaseBook
+from services.control.domain.leases import Lease, LeaseTable
 
 TTL_S = 10.0
 LINGER_S = 3.0
@@ -32,32 +32,32 @@ class EmbeddedCatalogue:
         grace_s: float = GRACE_S,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book = LeaseBook(ttl_s=ttl_s, linger_s=linger_s)
+        self._leases = LeaseTable(ttl_s=ttl_s, linger_s=linger_s)
         self._monotonic = monotonic
         self._wakeups: set[asyncio.Event] = set()
-        self._book.restore(remembered, until=monotonic() + grace_s)
+        self._leases.restore(remembered, until=monotonic() + grace_s)
 
     @property
     def ttl_s(self) -> float:
         """See Registrations.ttl_s."""
-        return self._book.ttl_s
+        return self._leases.ttl_s
 
     def keep(self, lease: Lease | None, instance: Instance) -> Lease:
         """See Registrations.keep."""
         now = self._monotonic()
-        if lease is None or not self._book.renew(lease, instance, now=now):
-            lease = self._book.claim(instance, now=now)
+        if lease is None or not self._leases.renew(lease, instance, now=now):
+            lease = self._leases.claim(instance, now=now)
         self._wake()
         return lease
 
     def release(self, lease: Lease) -> None:
         """See Registrations.release."""
-        self._book.release(lease)
+        self._leases.release(lease)
         self._wake()
 
     def linger(self, lease: Lease) -> None:
         """See Registrations.linger."""
-        self._book.linger(lease, now=self._monotonic())
+        self._leases.linger(lease, now=self._monotonic())
         self._wake()
 
     async def watch(self) -> AsyncIterator[tuple[Instance, ...]]:
@@ -67,10 +67,10 @@ class EmbeddedCatalogue:
         try:
             while True:
                 wakeup.clear()
-                deadline = self._book.expire(now=self._monotonic())
-                if self._book.changes != seen:
-                    seen = self._book.changes
-                    yield self._book.instances()
+                deadline = self._leases.expire(now=self._monotonic())
+                if self._leases.changes != seen:
+                    seen = self._leases.changes
+                    yield self._leases.instances()
                     continue
                 with contextlib.suppress(TimeoutError):
                     left = None if deadline is None else max(0.0, deadline - self._monotonic())

@@ -13,7 +13,7 @@ from services.orchestrator.domain.ports import TaskQuery
 from services.orchestrator.domain.retry import RetryPolicy
 from services.orchestrator.domain.spec import DEFAULT_PRIORITY, DEFAULT_TIMEOUT, NewTask
 from services.orchestrator.domain.task import Changes, Failure, LogLine, Progress, Status, Task
-from services.orchestrator.domain.watching import Sight
+from services.orchestrator.domain.watching import TaskUpdate
 
 EDITABLE = ("description", "priority", "input", "run_at")
 _STATUS = {
@@ -114,12 +114,12 @@ def task(task: Task) -> pb.Task:
     )
 
 
-def sight(sight: Sight) -> service_pb.WatchTaskResponse:
+def task_update(update: TaskUpdate) -> service_pb.WatchTaskResponse:
     """One message of a watch."""
     return service_pb.WatchTaskResponse(
-        task=task(sight.task),
-        log_lines=[_line(line) for line in sight.lines],
-        cursor=cursor(sight.sequence, sight.task.task_id),
+        task=task(update.task),
+        log_lines=[_line(line) for line in update.lines],
+        cursor=cursor(update.sequence, update.task.task_id),
     )
 
 

@@ -11,7 +11,7 @@ from automesh.orchestrator.v1 import work_service_pb2 as pb
 from services.orchestrator.convert import values
 from services.orchestrator.domain.agents import Agent, Capability, NewAgent
 from services.orchestrator.domain.events import Acked, Attached, Beat, Event, Goaway, Leased, Lost
-from services.orchestrator.domain.lease import Ended, Hold, Outcome, Report, Terms
+from services.orchestrator.domain.lease import Ended, LeaseKey, Outcome, Report, Terms
 from services.orchestrator.domain.task import Failure
 
 MAX_LINE, MAX_LINES = 4096, 1000
@@ -55,7 +55,7 @@ def attach(request: pb.WorkRequest) -> pb.Attach:
     return told
 
 
-def progress(message: pb.Progress, hold: Hold, agent_id: str) -> Report:
+def progress(message: pb.Progress, lease_key: LeaseKey, agent_id: str) -> Report:
     """How far a task is. Raises ValidationError for a fraction that is none, and for a checkpoint that is too big."""
     if not 0.0 <= message.fraction <= 1.0 or math.isnan(message.fraction):
         raise ValidationError(f"fraction {message.fraction} is not between 0 and 1", field="progress.fraction")
@@ -65,7 +65,7 @@ def progress(message: pb.Progress, hold: Hold, agent_id: str) -> Report:
             field="progress.checkpoint",
         )
     return Report(
-        hold,
+        lease_key,
         agent_id,
         fraction=message.fraction,
         message=_text(message.message, MAX_PROGRESS_MESSAGE),
@@ -73,22 +73,22 @@ def progress(message: pb.Progress, hold: Hold, agent_id: str) -> Report:
     )
 
 
-def lines(message: pb.Log, hold: Hold, agent_id: str) -> Report:
+def lines(message: pb.Log, lease_key: LeaseKey, agent_id: str) -> Report:
     """Lines, each cut to its bound. Raises ValidationError for too many of them."""
     if len(message.lines) > MAX_LINES:
         raise ValidationError(f"{len(message.lines)} lines in one message are more than {MAX_LINES}", field="log.lines")
-    return Report(hold, agent_id, lines=tuple(_text(line, MAX_LINE) for line in message.lines))
+    return Report(lease_key, agent_id, lines=tuple(_text(line, MAX_LINE) for line in message.lines))
 
 
-def outcome(message: pb.Done, hold: Hold, agent_id: str, jitter: float) -> Outcome:
+def outcome(message: pb.Done, lease_key: LeaseKey, agent_id: str, jitter: float) -> Outcome:
     """The end of an attempt. A result that cannot be stored is a permanent failure of the attempt."""
     if message.WhichOneof("outcome") == "failure":
-        return Outcome(hold, agent_id, failure=_failure(message.failure, hold.attempt), jitter=jitter)
+        return Outcome(lease_key, agent_id, failure=_failure(message.failure, lease_key.attempt), jitter=jitter)
     try:
-        return Outcome(hold, agent_id, result=values.document(message.result, field="result"))
+        return Outcome(lease_key, agent_id, result=values.document(message.result, field="result"))
     except ValidationError as error:
-        failure = Failure("RESULT_INVALID", error.message, False, hold.attempt)
-        return Outcome(hold, agent_id, failure=failure, jitter=jitter)
+        failure = Failure("RESULT_INVALID", error.message, False, lease_key.attempt)
+        return Outcome(lease_key, agent_id, failure=failure, jitter=jitter)
 
 
 def responses(event: Event) -> list[pb.WorkResponse]:
@@ -157,10 +157,10 @@ def _lease(event: Leased) -> pb.Lease:
 
 
 def _lost(event: Lost) -> list[pb.WorkResponse]:
-    revoked = pb.WorkResponse(revoked=pb.Revoked(lease_token=event.token, reason=event.fate.ended))
-    if event.fate.ended is not Ended.CANCELLED:
+    revoked = pb.WorkResponse(revoked=pb.Revoked(lease_token=event.token, reason=event.loss.ended))
+    if event.loss.ended is not Ended.CANCELLED:
         return [revoked]
-    return [pb.WorkResponse(cancel=pb.Cancel(lease_token=event.token, reason=event.fate.text)), revoked]
+    return [pb.WorkResponse(cancel=pb.Cancel(lease_token=event.token, reason=event.loss.text)), revoked]
 
 
 def _failure(message: pb.Failure, attempt: int) -> Failure:

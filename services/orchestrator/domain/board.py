@@ -12,7 +12,7 @@ from services.orchestrator.domain.ports import Meter, Page, TaskQuery, TaskStore
 from services.orchestrator.domain.signals import Signal, Signals, Topic
 from services.orchestrator.domain.spec import NewTask, check_request_id, check_run_at
 from services.orchestrator.domain.task import LIVE, Changes, Draft, Status, Task
-from services.orchestrator.domain.watching import Pace, Sight, Watch, WatchHub
+from services.orchestrator.domain.watching import Pace, TaskUpdate, Watch, WatchHub
 
 MAX_REASON = 1024
 
@@ -98,9 +98,9 @@ class TaskBoard:
         await self._store.delete(tenant_id, task_id)
         self._signals.task_changed(task_id)
 
-    def watch(self, tenant_id: str, task_id: str, sequence: int) -> AsyncGenerator[Sight, None]:
+    def watch(self, tenant_id: str, task_id: str, sequence: int) -> AsyncGenerator[TaskUpdate, None]:
         """The task now and every change, with lines after `sequence`, until it is finished."""
-        return Watch(self._store, self._hub, tenant_id, task_id, sequence, pace=self._pace).sights()
+        return Watch(self._store, self._hub, tenant_id, task_id, sequence, pace=self._pace).updates()
 
     def _taken_back(self, before: Task, ended: Ended, text: str) -> None:
         if before.status in LIVE:

@@ -12,21 +12,21 @@ from services.orchestrator.domain.errors import ReplicaStopping, unknown_lease
 from services.orchestrator.domain.events import Acked, Attached, Goaway, Leased, Lost
 from services.orchestrator.domain.lease import (
     Ended,
-    Fate,
-    Hold,
+    LeaseKey,
+    LeaseLoss,
     LeaseTokens,
     Outcome,
     Report,
     Settled,
     Terms,
 )
-from services.orchestrator.domain.ports import AgentStore, LeaseBook, Meter
+from services.orchestrator.domain.ports import AgentStore, LeaseStore, Meter
 from services.orchestrator.domain.reports import Reports
 from services.orchestrator.domain.sessions import Monotonic, Session, Sessions, superseded
 from services.orchestrator.domain.signals import Signal, Signals, Topic
 from services.orchestrator.domain.task import FINISHED, Status, Task
 
-End = tuple[bytes, Callable[[Hold], Outcome]]
+End = tuple[bytes, Callable[[LeaseKey], Outcome]]
 """The token of a lease, and what to record once it is read."""
 
 
@@ -36,7 +36,7 @@ class WorkDesk:
     def __init__(
         self,
         agents: AgentStore,
-        book: LeaseBook,
+        leases: LeaseStore,
         *,
         sessions: Sessions,
         reports: Reports,
@@ -48,7 +48,7 @@ class WorkDesk:
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._agents = agents
-        self._book = book
+        self._leases = leases
         self._sessions = sessions
         self._reports = reports
         self._signals = signals
@@ -77,10 +77,12 @@ class WorkDesk:
             raise ReplicaStopping("this replica is stopping: reconnect, another one will answer")
         agent = await self._agents.attach(agent_id, owner, session_id)
         named = self._tokens.read_all(held)
-        good = await self._book.accept([hold for hold in named.values() if hold], agent_id, self.terms.lease_ttl)
+        good = await self._leases.accept(
+            [lease_key for lease_key in named.values() if lease_key], agent_id, self.terms.lease_ttl
+        )
         session = Session(agent, session_id, self._monotonic)
-        session.holds = dict.fromkeys(good, True)
-        keep = tuple(token for token, hold in named.items() if hold in good)
+        session.leases = dict.fromkeys(good, True)
+        keep = tuple(token for token, lease_key in named.items() if lease_key in good)
         session.push(Attached(keep, tuple(token for token in named if token not in keep)))
         self._sessions.add(session)
         self._meter.agents(len(self._sessions))
@@ -116,47 +118,47 @@ class WorkDesk:
     async def accepted(self, session: Session, tokens: Sequence[bytes]) -> None:
         """It has these leases and begins."""
         named = self._tokens.read_all(tokens)
-        good = await self._book.accept(
-            [hold for hold in named.values() if hold], session.agent_id, self.terms.lease_ttl
+        good = await self._leases.accept(
+            [lease_key for lease_key in named.values() if lease_key], session.agent_id, self.terms.lease_ttl
         )
-        for hold in good:
-            if not session.holds.get(hold, False):
-                session.holds[hold] = True
+        for lease_key in good:
+            if not session.leases.get(lease_key, False):
+                session.leases[lease_key] = True
                 self._meter.became(Status.RUNNING)
-                self._signals.task_changed(hold.task_id)
-        lost = {token: hold for token, hold in named.items() if hold not in good}
-        fates = await self._book.fates([hold for hold in lost.values() if hold]) if lost else {}
+                self._signals.task_changed(lease_key.task_id)
+        lost = {token: lease_key for token, lease_key in named.items() if lease_key not in good}
+        losses = await self._leases.losses([lease_key for lease_key in lost.values() if lease_key]) if lost else {}
         for token, unknown in lost.items():
-            await session.say(Lost(token, _fate(fates, unknown)))
+            await session.say(Lost(token, _loss(losses, unknown)))
 
-    async def report(self, session: Session, token: bytes, report: Callable[[Hold], Report]) -> None:
+    async def report(self, session: Session, token: bytes, report: Callable[[LeaseKey], Report]) -> None:
         """It says how far it is, or what it wrote; becomes durable soon after."""
-        hold = self._tokens.read(token)
-        if hold is None:
-            await session.say(Lost(token, Fate(Ended.STALE)))
+        lease_key = self._tokens.read(token)
+        if lease_key is None:
+            await session.say(Lost(token, LeaseLoss(Ended.STALE)))
             return
-        await self._reports.add(report(hold))
+        await self._reports.add(report(lease_key))
 
     async def done(self, session: Session, ends: Sequence[End]) -> None:
         """Attempts ended. Acknowledged once recorded; repeating one is answered alike."""
         named = [(token, self._tokens.read(token), outcome) for token, outcome in ends]
-        outcomes = [outcome(hold) for _, hold, outcome in named if hold]
-        if any(self._reports.holds(outcome.hold) for outcome in outcomes):
+        outcomes = [outcome(lease_key) for _, lease_key, outcome in named if lease_key]
+        if any(self._reports.holds(outcome.lease_key) for outcome in outcomes):
             await self.flush_reports()  # what it said before comes before
-        settled = {end.hold: end for end in await self._book.settle(outcomes)}
+        settled = {end.lease_key: end for end in await self._leases.settle(outcomes)}
         for end in settled.values():
-            session.holds.pop(end.hold, None)
+            session.leases.pop(end.lease_key, None)
             self._settled(end)
-        for token, hold, _ in named:
-            await session.say(Acked(token, stale=hold not in settled))
+        for token, lease_key, _ in named:
+            await session.say(Acked(token, stale=lease_key not in settled))
 
     # ------------------------------------------------------------------ what services ask
     async def describe(self, token: bytes) -> Task:
         """What a lease is for, told to a service that its agent turned to. Raises LeaseLost."""
-        hold = self._tokens.read(token)
-        if hold is None:
+        lease_key = self._tokens.read(token)
+        if lease_key is None:
             raise unknown_lease()
-        return await self._book.held(hold)
+        return await self._leases.held(lease_key)
 
     # ------------------------------------------------------------------ for the loops
     def offered(self, task: Task, waited_s: float) -> bool:
@@ -164,10 +166,10 @@ class WorkDesk:
         session = self._sessions.of(task.agent_id)
         if session is None or not session.wants():
             return False
-        hold = Hold(task.task_id, task.attempt)
+        lease_key = LeaseKey(task.task_id, task.attempt)
         session.credits -= 1
-        session.holds[hold] = False
-        session.push(Leased(self._tokens.issue(hold), task))
+        session.leases[lease_key] = False
+        session.push(Leased(self._tokens.issue(lease_key), task))
         self._meter.leased(waited_s)
         return True
 
@@ -176,32 +178,37 @@ class WorkDesk:
         written = self._reports.waiting()
         lost = await self._reports.flush()
         await self.tell_lost(lost)
-        for hold in written:
-            if hold not in lost:
-                self._signals.task_changed(hold.task_id)
+        for lease_key in written:
+            if lease_key not in lost:
+                self._signals.task_changed(lease_key.task_id)
 
     async def extend_leases(self) -> None:
         """Extends the leases of all agents heard of since the last time; cuts off the silent ones."""
         since, self._extended_at = self._extended_at, self._monotonic()
         sessions = self._sessions.all()
         alive = [session for session in sessions if session.heard_at >= since]
-        holds = {hold: session.agent_id for session in alive for hold in session.running()}
-        if holds:
-            await self.tell_lost(holds.keys() - await self._book.extend(holds, self.terms.lease_ttl))
+        lease_keys = {lease_key: session.agent_id for session in alive for lease_key in session.running()}
+        if lease_keys:
+            await self.tell_lost(lease_keys.keys() - await self._leases.extend(lease_keys, self.terms.lease_ttl))
         if alive:
             await self._agents.seen([session.agent_id for session in alive])
         for session in sessions:
             if session.silent_s() > 2 * self.terms.lease_ttl.total_seconds():
                 session.close(Unavailable(f"agent {session.agent_id} was silent for too long"))
 
-    async def tell_lost(self, holds: Collection[Hold]) -> None:
+    async def tell_lost(self, lease_keys: Collection[LeaseKey]) -> None:
         """Tells the agents connected here that these leases are over, and why."""
-        held = {hold: session for session in self._sessions.all() for hold in session.holds if hold in holds}
+        held = {
+            lease_key: session
+            for session in self._sessions.all()
+            for lease_key in session.leases
+            if lease_key in lease_keys
+        }
         if not held:
             return
-        fates = await self._book.fates(held)
-        for hold, session in held.items():
-            self._revoke(session, hold, _fate(fates, hold))
+        losses = await self._leases.losses(held)
+        for lease_key, session in held.items():
+            self._revoke(session, lease_key, _loss(losses, lease_key))
 
     # ------------------------------------------------------------------ inside
     def _on_signal(self, signal: Signal) -> None:
@@ -209,26 +216,28 @@ class WorkDesk:
         if session is None:
             return
         if signal.topic is Topic.LOST:
-            self._revoke(session, Hold(signal.task_id, signal.attempt), Fate(Ended(signal.reason), signal.text))
+            self._revoke(
+                session, LeaseKey(signal.task_id, signal.attempt), LeaseLoss(Ended(signal.reason), signal.text)
+            )
         elif signal.topic is Topic.ATTACHED and session.session_id != signal.text:
             session.close(superseded(signal.agent_id))
 
-    def _revoke(self, session: Session, hold: Hold, fate: Fate) -> None:
-        if session.holds.pop(hold, None) is not None:
-            session.push(Lost(self._tokens.issue(hold), fate))
+    def _revoke(self, session: Session, lease_key: LeaseKey, loss: LeaseLoss) -> None:
+        if session.leases.pop(lease_key, None) is not None:
+            session.push(Lost(self._tokens.issue(lease_key), loss))
 
     def _settled(self, end: Settled) -> None:
         if not end.fresh:
             return
         self._meter.became(end.status)
-        self._signals.task_changed(end.hold.task_id)
+        self._signals.task_changed(end.lease_key.task_id)
         if end.status not in FINISHED:
             self._signals.work_waits(end.retry_in_s)
 
-    def _tasks_changed(self, holds: Collection[Hold]) -> None:
-        for hold in holds:
-            self._signals.task_changed(hold.task_id)
+    def _tasks_changed(self, lease_keys: Collection[LeaseKey]) -> None:
+        for lease_key in lease_keys:
+            self._signals.task_changed(lease_key.task_id)
 
 
-def _fate(fates: Mapping[Hold, Fate], hold: Hold | None) -> Fate:
-    return fates.get(hold, Fate(Ended.STALE)) if hold else Fate(Ended.STALE)
+def _loss(losses: Mapping[LeaseKey, LeaseLoss], lease_key: LeaseKey | None) -> LeaseLoss:
+    return losses.get(lease_key, LeaseLoss(Ended.STALE)) if lease_key else LeaseLoss(Ended.STALE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.orchestrator.domain.lease import Fate
+from services.orchestrator.domain.lease import LeaseLoss
 from services.orchestrator.domain.task import Task
 
 
@@ -30,7 +30,7 @@ class Lost:
     """The lease is over: stop working on it."""
 
     token: bytes
-    fate: Fate
+    loss: LeaseLoss
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _CONTEXT = b"automesh lease token"
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class LeaseKey:
     """One lease: `attempt` is the fencing epoch, so no two leases of a task are equal."""
 
     task_id: str
@@ -36,7 +36,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class LeaseRequest:
     """Agents that want work of these types; `slots` names an agent once for each task it can take.
 
     An empty `tenant_id` asks for the tasks of all tenants.
@@ -51,7 +51,7 @@ class Ask:
 class Report:
     """What an agent said about a running task; None leaves what there is."""
 
-    hold: Hold
+    lease_key: LeaseKey
     agent_id: str
     fraction: float | None = None
     message: str = ""
@@ -63,7 +63,7 @@ class Report:
 class Outcome:
     """The end of an attempt: exactly one of `result` and `failure` is set. `jitter` stretches the wait for a retry."""
 
-    hold: Hold
+    lease_key: LeaseKey
     agent_id: str
     result: Document | None = None
     failure: Failure | None = None
@@ -74,7 +74,7 @@ class Outcome:
 class Settled:
     """A recorded outcome and what became of the task. A repeated one has `fresh` False."""
 
-    hold: Hold
+    lease_key: LeaseKey
     status: Status
     fresh: bool = True
     retry_in_s: float = 0.0
@@ -89,7 +89,7 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class LeaseLoss:
     """What happened to a lease that was lost."""
 
     ended: Ended
@@ -100,7 +100,7 @@ class Fate:
 class Reaped:
     """A lease that the reaper took back, and what became of the task."""
 
-    hold: Hold
+    lease_key: LeaseKey
     agent_id: str
     status: Status
     ended: Ended
@@ -119,21 +119,21 @@ class LeaseTokens:
         if key_of(active) is None:
             raise AutomationError(f"the active key {active!r} is not in the keyring", keyId=active)
 
-    def issue(self, hold: Hold) -> bytes:
+    def issue(self, lease_key: LeaseKey) -> bytes:
         """The token of a lease; the same one each time."""
-        key_id, task_id = self._active.encode(), hold.task_id.encode()
+        key_id, task_id = self._active.encode(), lease_key.task_id.encode()
         body = b"".join(
             (
                 _VERSION,
                 bytes([len(key_id)]),
                 key_id,
-                hold.attempt.to_bytes(_ATTEMPT_BYTES, "big"),
+                lease_key.attempt.to_bytes(_ATTEMPT_BYTES, "big"),
                 task_id,
             )
         )
         return body + self._mac(self._active, body)
 
-    def read(self, token: bytes) -> Hold | None:
+    def read(self, token: bytes) -> LeaseKey | None:
         """The lease of a token; None when it is not one of ours."""
         body, mac = token[:-_MAC_BYTES], token[-_MAC_BYTES:]
         attempt_at = 2 + (body[1] if len(body) > 1 else 0)
@@ -143,9 +143,9 @@ class LeaseTokens:
         key_id = body[2:attempt_at].decode("ascii", "replace")
         if self._key_of(key_id) is None or not hmac.compare_digest(mac, self._mac(key_id, body)):
             return None
-        return Hold(body[task_at:].decode(), int.from_bytes(body[attempt_at:task_at], "big"))
+        return LeaseKey(body[task_at:].decode(), int.from_bytes(body[attempt_at:task_at], "big"))
 
-    def read_all(self, tokens: Sequence[bytes]) -> dict[bytes, Hold | None]:
+    def read_all(self, tokens: Sequence[bytes]) -> dict[bytes, LeaseKey | None]:
         """The lease of each token."""
         return {token: self.read(token) for token in tokens}
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from services.orchestrator.domain.agents import Agent, NewAgent, Owner
 from services.orchestrator.domain.artifact import Artifact
-from services.orchestrator.domain.lease import Ask, Fate, Hold, Outcome, Reaped, Report, Settled
+from services.orchestrator.domain.lease import LeaseKey, LeaseLoss, LeaseRequest, Outcome, Reaped, Report, Settled
 from services.orchestrator.domain.task import Draft, LogLine, Status, Task
 
 MAX_LOG_LINES = 10_000
@@ -88,26 +88,26 @@ class TaskStore(Protocol):
         ...
 
 
-class LeaseBook(Protocol):
+class LeaseStore(Protocol):
     """Tasks, as agents see them: set statements over all tenants, each fenced by `attempt` and the holder."""
 
-    async def lease(self, ask: Ask, offer_for: timedelta) -> Sequence[Task]:
-        """Offers ready tasks, the most urgent first, to the slots of the ask."""
+    async def lease(self, request: LeaseRequest, offer_for: timedelta) -> Sequence[Task]:
+        """Offers ready tasks, the most urgent first, to the slots of the request."""
         ...
 
-    async def accept(self, holds: Collection[Hold], agent_id: str, lease_ttl: timedelta) -> set[Hold]:
+    async def accept(self, lease_keys: Collection[LeaseKey], agent_id: str, lease_ttl: timedelta) -> set[LeaseKey]:
         """The agent has them and works; returns those that are still its own."""
         ...
 
-    async def extend(self, holds: Mapping[Hold, str], lease_ttl: timedelta) -> set[Hold]:
+    async def extend(self, lease_keys: Mapping[LeaseKey, str], lease_ttl: timedelta) -> set[LeaseKey]:
         """The agents (values) live; returns the running leases that are still theirs."""
         ...
 
-    async def withdraw(self, holds: Collection[Hold]) -> int:
+    async def withdraw(self, lease_keys: Collection[LeaseKey]) -> int:
         """Takes unaccepted offers back; returns how many."""
         ...
 
-    async def report(self, reports: Sequence[Report]) -> set[Hold]:
+    async def report(self, reports: Sequence[Report]) -> set[LeaseKey]:
         """Stores progress, checkpoints and lines; returns the leases that are still good."""
         ...
 
@@ -119,11 +119,11 @@ class LeaseBook(Protocol):
         """Takes back up to `limit` leases that are over."""
         ...
 
-    async def fates(self, holds: Collection[Hold]) -> Mapping[Hold, Fate]:
+    async def losses(self, lease_keys: Collection[LeaseKey]) -> Mapping[LeaseKey, LeaseLoss]:
         """What happened to leases that are lost."""
         ...
 
-    async def held(self, hold: Hold) -> Task:
+    async def held(self, lease_key: LeaseKey) -> Task:
         """The task of a lease that is still good. Raises LeaseLost."""
         ...
 
@@ -163,7 +163,7 @@ class AgentStore(Protocol):
 class ArtifactStore(Protocol):
     """What is known of artifacts; their bytes are in Blobs."""
 
-    async def tenant_of(self, hold: Hold) -> str:
+    async def tenant_of(self, lease_key: LeaseKey) -> str:
         """The tenant of a running lease. Raises LeaseLost."""
         ...
 
@@ -171,7 +171,7 @@ class ArtifactStore(Protocol):
         """Remembers a blob about to be written, so that it is swept up if it never becomes an artifact."""
         ...
 
-    async def put(self, hold: Hold, artifact: Artifact) -> Artifact:
+    async def put(self, lease_key: LeaseKey, artifact: Artifact) -> Artifact:
         """Stores or replaces the artifact if the lease is still good. Raises LeaseLost."""
         ...
 

@@ -11,7 +11,7 @@ from automesh.core.errors import AutomationError, Unavailable, ValidationError
 from services.orchestrator.domain.agents import MAX_SLOTS, Agent
 from services.orchestrator.domain.errors import ReplicaStopping
 from services.orchestrator.domain.events import Beat, Event
-from services.orchestrator.domain.lease import Ask, Hold
+from services.orchestrator.domain.lease import LeaseKey, LeaseRequest
 
 OUTBOX = 2 * MAX_SLOTS + 64
 """Messages that wait for a slow agent; one that reads nothing at all is cut off."""
@@ -27,7 +27,7 @@ class Session:
         self.session_id = session_id
         self.credits = 0
         self.draining = False
-        self.holds: dict[Hold, bool] = {}  # whether it was accepted
+        self.leases: dict[LeaseKey, bool] = {}  # whether it was accepted
         self._monotonic = monotonic
         self.heard_at = monotonic()
         self._outbox: asyncio.Queue[Event | None] = asyncio.Queue(OUTBOX)
@@ -57,9 +57,9 @@ class Session:
         """How many tasks it can be given now."""
         return 0 if self.closed or self.draining else self.credits
 
-    def running(self) -> list[Hold]:
+    def running(self) -> list[LeaseKey]:
         """The leases it has accepted."""
-        return [hold for hold, accepted in self.holds.items() if accepted]
+        return [lease_key for lease_key, accepted in self.leases.items() if accepted]
 
     async def say(self, event: Event) -> None:
         """Says something; waits while the agent reads too slowly."""
@@ -149,13 +149,13 @@ class Sessions:
         """The open stream of an agent."""
         return self._by_agent.get(agent_id)
 
-    def asks(self, *, heard_within_s: float, limit: int) -> list[Ask]:
-        """What the agents want: one ask for all that can do the same work, taking turns."""
+    def requests(self, *, heard_within_s: float, limit: int) -> list[LeaseRequest]:
+        """What the agents want: one request for all that can do the same work, taking turns."""
         groups: dict[tuple[tuple[str, ...], str], list[Session]] = defaultdict(list)
         for session in self._by_agent.values():
             if session.wants() and session.silent_s() <= heard_within_s:
                 groups[session.agent.spec.types, session.agent.owner.tenant_id].append(session)
-        return [Ask(types, tenant_id, _in_turns(group, limit)) for (types, tenant_id), group in groups.items()]
+        return [LeaseRequest(types, tenant_id, _in_turns(group, limit)) for (types, tenant_id), group in groups.items()]
 
 
 def superseded(agent_id: str) -> Unavailable:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from automesh.core.errors import PermissionDenied, ValidationError
 from services.orchestrator.domain.artifact import Artifact, check_name, media_type
 from services.orchestrator.domain.errors import ArtifactTooLarge, unknown_lease
-from services.orchestrator.domain.lease import Hold, LeaseTokens
+from services.orchestrator.domain.lease import LeaseKey, LeaseTokens
 from services.orchestrator.domain.ports import ArtifactStore, Blobs
 
 MAX_CHUNK = 1024 * 1024
@@ -43,22 +43,22 @@ class ArtifactShelf:
         """
         check_name(name)
         content_type = media_type(content_type, name)
-        hold = self._hold(token)
-        owner = await self._store.tenant_of(hold)
+        lease_key = self._lease_key(token)
+        owner = await self._store.tenant_of(lease_key)
         if tenant_id not in {"", owner}:
             raise PermissionDenied("the lease belongs to a task of another tenant")
-        blob = f"artifacts/{hold.task_id}/{self._make_id('blob')}"
+        blob = f"artifacts/{lease_key.task_id}/{self._make_id('blob')}"
         await self._store.reserve(blob, RESERVED_FOR)
         stored = await self._blobs.put(blob, _bounded(chunks, self._max_bytes))
         artifact = Artifact(
-            task_id=hold.task_id,
+            task_id=lease_key.task_id,
             name=name,
             content_type=content_type,
             size=stored.size,
             sha256=stored.sha256,
             blob=blob,
         )
-        return await self._store.put(hold, artifact)
+        return await self._store.put(lease_key, artifact)
 
     async def list(self, tenant_id: str, task_id: str, *, limit: int, after: str | None) -> Sequence[Artifact]:
         """A page of the task's files, by name."""
@@ -77,11 +77,11 @@ class ArtifactShelf:
         await self._store.swept(blobs)
         return len(blobs)
 
-    def _hold(self, token: bytes) -> Hold:
-        hold = self._tokens.read(token)
-        if hold is None:
+    def _lease_key(self, token: bytes) -> LeaseKey:
+        lease_key = self._tokens.read(token)
+        if lease_key is None:
             raise unknown_lease()
-        return hold
+        return lease_key
 
 
 async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[bytes]:

@@ -20,7 +20,7 @@ MAX_LINES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TaskUpdate:
     """One look at a task; `sequence` is the last line seen."""
 
     task: Task
@@ -106,20 +106,20 @@ class Watch:
         self._hinted = True
         self._seen: Version | None = None
 
-    async def sights(self) -> AsyncGenerator[Sight, None]:
+    async def updates(self) -> AsyncGenerator[TaskUpdate, None]:
         """Every change, gathered. Raises TaskNotFound, also when the task is deleted meanwhile."""
         with self._hub.watching(self._task_id) as changed:
             while True:
                 changed.clear()
-                sight = await self._patiently_look()
-                if sight is not None:
-                    yield sight
-                    if _complete(sight):
+                update = await self._patiently_look()
+                if update is not None:
+                    yield update
+                    if _complete(update):
                         return
-                if sight is None or len(sight.lines) < MAX_LINES:
+                if update is None or len(update.lines) < MAX_LINES:
                     await self._rest(changed)
 
-    async def _patiently_look(self) -> Sight | None:
+    async def _patiently_look(self) -> TaskUpdate | None:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._pace.patience_s
         while True:
@@ -132,7 +132,7 @@ class Watch:
                     raise
             await asyncio.sleep(self._pace.poll_s)
 
-    async def _look(self) -> Sight | None:
+    async def _look(self) -> TaskUpdate | None:
         if not self._hinted and await self._is_as_seen():
             return None
         task = await self._store.get(self._tenant_id, self._task_id)
@@ -141,7 +141,7 @@ class Watch:
             return None
         lines = await self._lines(version.log_sequence)
         self._seen = version
-        return Sight(task, lines, self._sequence)
+        return TaskUpdate(task, lines, self._sequence)
 
     async def _is_as_seen(self) -> bool:
         version = await self._store.version(self._tenant_id, self._task_id)
@@ -165,5 +165,5 @@ class Watch:
         self._hinted = changed.is_set()
 
 
-def _complete(sight: Sight) -> bool:
-    return sight.task.status in FINISHED and len(sight.lines) < MAX_LINES
+def _complete(update: TaskUpdate) -> bool:
+    return update.task.status in FINISHED and len(update.lines) < MAX_LINES

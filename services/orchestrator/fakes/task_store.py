@@ -1,4 +1,4 @@
-"""Tasks in memory: the fake of TaskStore and LeaseBook. It runs the domain's own transitions and nothing else.
+"""Tasks in memory: the fake of TaskStore and LeaseStore. It runs the domain's own transitions and nothing else.
 
 Its clock is an argument, so tests decide the time. The SQL store is held equal to it by a property test.
 """
@@ -18,7 +18,16 @@ from services.orchestrator.domain.errors import (
     task_still_running,
     unknown_task_type,
 )
-from services.orchestrator.domain.lease import Ask, Ended, Fate, Hold, Outcome, Reaped, Report, Settled
+from services.orchestrator.domain.lease import (
+    Ended,
+    LeaseKey,
+    LeaseLoss,
+    LeaseRequest,
+    Outcome,
+    Reaped,
+    Report,
+    Settled,
+)
 from services.orchestrator.domain.ports import MAX_LOG_LINES, Page, TaskQuery, Version
 from services.orchestrator.domain.task import FINISHED, LIVE, WAITING, Draft, LogLine, Progress, Status, Task
 
@@ -110,65 +119,67 @@ class FakeTaskStore:
         running = sum(task.status is Status.RUNNING for task in self.tasks.values())
         return {Status.SCHEDULED: min(waiting, limit), Status.RUNNING: min(running, limit)}
 
-    # ------------------------------------------------------------------ LeaseBook
-    async def lease(self, ask: Ask, offer_for: timedelta) -> Sequence[Task]:
-        """See LeaseBook."""
+    # ------------------------------------------------------------------ LeaseStore
+    async def lease(self, request: LeaseRequest, offer_for: timedelta) -> Sequence[Task]:
+        """See LeaseStore."""
         now = self.clock()
         ready = [
             task
             for task in self.tasks.values()
             if task.status is Status.SCHEDULED
             and task.ready_at <= now
-            and task.spec.type in ask.types
-            and ask.tenant_id in {"", task.tenant_id}
+            and task.spec.type in request.types
+            and request.tenant_id in {"", task.tenant_id}
         ]
         ready.sort(key=lambda task: (-task.spec.priority, task.ready_at, task.task_id))
-        given = zip(ready, ask.slots, strict=False)
+        given = zip(ready, request.slots, strict=False)
         return [self._put(task.offer(agent_id, offer_for, now)) for task, agent_id in given]
 
-    async def accept(self, holds: Collection[Hold], agent_id: str, lease_ttl: timedelta) -> set[Hold]:
-        """See LeaseBook."""
-        good = {hold for hold in holds if self._held(hold, agent_id)}
-        for hold in good:
-            self._put(self.tasks[hold.task_id].accept(lease_ttl, self.clock()))
+    async def accept(self, lease_keys: Collection[LeaseKey], agent_id: str, lease_ttl: timedelta) -> set[LeaseKey]:
+        """See LeaseStore."""
+        good = {lease_key for lease_key in lease_keys if self._held(lease_key, agent_id)}
+        for lease_key in good:
+            self._put(self.tasks[lease_key.task_id].accept(lease_ttl, self.clock()))
         return good
 
-    async def extend(self, holds: Mapping[Hold, str], lease_ttl: timedelta) -> set[Hold]:
-        """See LeaseBook."""
+    async def extend(self, lease_keys: Mapping[LeaseKey, str], lease_ttl: timedelta) -> set[LeaseKey]:
+        """See LeaseStore."""
         good = {
-            hold
-            for hold, agent_id in holds.items()
-            if self._held(hold, agent_id) and self.tasks[hold.task_id].status is Status.RUNNING
+            lease_key
+            for lease_key, agent_id in lease_keys.items()
+            if self._held(lease_key, agent_id) and self.tasks[lease_key.task_id].status is Status.RUNNING
         }
-        for hold in good:
-            self._put(self.tasks[hold.task_id].extend(lease_ttl, self.clock()))
+        for lease_key in good:
+            self._put(self.tasks[lease_key.task_id].extend(lease_ttl, self.clock()))
         return good
 
-    async def withdraw(self, holds: Collection[Hold]) -> int:
-        """See LeaseBook."""
+    async def withdraw(self, lease_keys: Collection[LeaseKey]) -> int:
+        """See LeaseStore."""
         offered = [
             task
-            for hold in holds
-            if (task := self.tasks.get(hold.task_id)) and task.attempt == hold.attempt and task.status is Status.OFFERED
+            for lease_key in lease_keys
+            if (task := self.tasks.get(lease_key.task_id))
+            and task.attempt == lease_key.attempt
+            and task.status is Status.OFFERED
         ]
         for task in offered:
             self._put(task.withdraw(self.clock()))
         return len(offered)
 
-    async def report(self, reports: Sequence[Report]) -> set[Hold]:
-        """See LeaseBook."""
-        good = [report for report in reports if self._held(report.hold, report.agent_id)]
+    async def report(self, reports: Sequence[Report]) -> set[LeaseKey]:
+        """See LeaseStore."""
+        good = [report for report in reports if self._held(report.lease_key, report.agent_id)]
         for report in good:
             self._write(report)
-        return {report.hold for report in good}
+        return {report.lease_key for report in good}
 
     async def settle(self, outcomes: Sequence[Outcome]) -> Sequence[Settled]:
-        """See LeaseBook."""
+        """See LeaseStore."""
         ends = [self._settle(outcome) for outcome in outcomes]
         return [end for end in ends if end is not None]
 
     async def reap(self, *, limit: int, jitter: float) -> Sequence[Reaped]:
-        """See LeaseBook."""
+        """See LeaseStore."""
         now = self.clock()
         over = [(task, after) for task in self.tasks.values() if (after := task.reap(jitter, now))]
         reaped = []
@@ -176,19 +187,21 @@ class FakeTaskStore:
             self._put(after)
             timed_out = after.failures > task.failures
             ended = Ended.TIMED_OUT if timed_out else Ended.STALE
-            hold = Hold(task.task_id, task.attempt)
-            reaped.append(Reaped(hold, task.agent_id, after.status, ended, _retry_in_s(after, now) if timed_out else 0))
+            lease_key = LeaseKey(task.task_id, task.attempt)
+            reaped.append(
+                Reaped(lease_key, task.agent_id, after.status, ended, _retry_in_s(after, now) if timed_out else 0)
+            )
         return reaped
 
-    async def fates(self, holds: Collection[Hold]) -> Mapping[Hold, Fate]:
-        """See LeaseBook."""
-        return {hold: self._fate(hold) for hold in holds}
+    async def losses(self, lease_keys: Collection[LeaseKey]) -> Mapping[LeaseKey, LeaseLoss]:
+        """See LeaseStore."""
+        return {lease_key: self._loss(lease_key) for lease_key in lease_keys}
 
-    async def held(self, hold: Hold) -> Task:
-        """See LeaseBook."""
-        task = self.tasks.get(hold.task_id)
-        if task is None or task.attempt != hold.attempt or task.status not in LIVE:
-            raise lease_lost(hold.task_id, hold.attempt)
+    async def held(self, lease_key: LeaseKey) -> Task:
+        """See LeaseStore."""
+        task = self.tasks.get(lease_key.task_id)
+        if task is None or task.attempt != lease_key.attempt or task.status not in LIVE:
+            raise lease_lost(lease_key.task_id, lease_key.attempt)
         return task
 
     # ------------------------------------------------------------------ inside
@@ -196,12 +209,14 @@ class FakeTaskStore:
         self.tasks[task.task_id] = task
         return task
 
-    def _held(self, hold: Hold, agent_id: str) -> bool:
-        task = self.tasks.get(hold.task_id)
-        return task is not None and (task.attempt, task.agent_id) == (hold.attempt, agent_id) and task.status in LIVE
+    def _held(self, lease_key: LeaseKey, agent_id: str) -> bool:
+        task = self.tasks.get(lease_key.task_id)
+        return (
+            task is not None and (task.attempt, task.agent_id) == (lease_key.attempt, agent_id) and task.status in LIVE
+        )
 
     def _write(self, report: Report) -> None:
-        now, task = self.clock(), self.tasks[report.hold.task_id]
+        now, task = self.clock(), self.tasks[report.lease_key.task_id]
         progress = None if report.fraction is None else Progress(report.fraction, report.message, now)
         after = self._put(task.report(progress, report.checkpoint, len(report.lines), now))
         lines = self.written.setdefault(task.task_id, [])
@@ -212,29 +227,29 @@ class FakeTaskStore:
         self.written[task.task_id] = [line for line in lines if line.sequence > after.log_sequence - MAX_LOG_LINES]
 
     def _settle(self, outcome: Outcome) -> Settled | None:
-        now, hold = self.clock(), outcome.hold
-        task = self.tasks.get(hold.task_id)
+        now, lease_key = self.clock(), outcome.lease_key
+        task = self.tasks.get(lease_key.task_id)
         if task is None:
             return None
-        if not self._held(hold, outcome.agent_id):
-            mine = task.agent_id == outcome.agent_id or task.attempt > hold.attempt
-            again = task.settled_attempt == hold.attempt and mine
-            return Settled(hold, task.status, fresh=False) if again else None
+        if not self._held(lease_key, outcome.agent_id):
+            mine = task.agent_id == outcome.agent_id or task.attempt > lease_key.attempt
+            again = task.settled_attempt == lease_key.attempt and mine
+            return Settled(lease_key, task.status, fresh=False) if again else None
         if outcome.result is not None:
-            return Settled(hold, self._put(task.complete(outcome.result, now)).status)
+            return Settled(lease_key, self._put(task.complete(outcome.result, now)).status)
         assert outcome.failure is not None  # noqa: S101 # an outcome is one or the other
         after = self._put(task.fail(outcome.failure, outcome.jitter, now))
-        return Settled(hold, after.status, retry_in_s=_retry_in_s(after, now))
+        return Settled(lease_key, after.status, retry_in_s=_retry_in_s(after, now))
 
-    def _fate(self, hold: Hold) -> Fate:
-        task = self.tasks.get(hold.task_id)
+    def _loss(self, lease_key: LeaseKey) -> LeaseLoss:
+        task = self.tasks.get(lease_key.task_id)
         if task is None:
-            return Fate(Ended.STALE)
-        if task.status is Status.CANCELLED and task.attempt == hold.attempt:
-            return Fate(Ended.CANCELLED, task.cancel_reason)
+            return LeaseLoss(Ended.STALE)
+        if task.status is Status.CANCELLED and task.attempt == lease_key.attempt:
+            return LeaseLoss(Ended.CANCELLED, task.cancel_reason)
         failure = task.failure
-        timed_out = failure is not None and failure.reason == "TIMED_OUT" and failure.attempt == hold.attempt
-        return Fate(Ended.TIMED_OUT if timed_out else Ended.STALE, task.cancel_reason)
+        timed_out = failure is not None and failure.reason == "TIMED_OUT" and failure.attempt == lease_key.attempt
+        return LeaseLoss(Ended.TIMED_OUT if timed_out else Ended.STALE, task.cancel_reason)
 
 
 def _retry_in_s(task: Task, now: datetime) -> float:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import structlog
 
 from services.orchestrator.domain.desk import WorkDesk
-from services.orchestrator.domain.lease import Hold
-from services.orchestrator.domain.ports import LeaseBook
+from services.orchestrator.domain.lease import LeaseKey
+from services.orchestrator.domain.ports import LeaseStore
 from services.orchestrator.domain.sessions import Sessions
 from services.orchestrator.domain.signals import Signal, Topic
 from services.orchestrator.domain.task import Task
@@ -26,9 +26,9 @@ FARTHEST_ALARM_S = 60.0
 class Dispatcher:
     """One loop per replica: a single leaser has no one to contend with but the other replicas."""
 
-    def __init__(self, sessions: Sessions, book: LeaseBook, desk: WorkDesk, *, floor_s: float = 1.0) -> None:
+    def __init__(self, sessions: Sessions, leases: LeaseStore, desk: WorkDesk, *, floor_s: float = 1.0) -> None:
         self._sessions = sessions
-        self._book = book
+        self._leases = leases
         self._desk = desk
         self._floor_s = floor_s
         self._wake = asyncio.Event()
@@ -62,13 +62,13 @@ class Dispatcher:
         """One round; whether another one may find more."""
         more = False
         heard_within_s = self._desk.terms.lease_ttl.total_seconds()
-        for ask in self._sessions.asks(heard_within_s=heard_within_s, limit=BATCH):
-            if (ask.types, ask.tenant_id) in self._dry:
+        for request in self._sessions.requests(heard_within_s=heard_within_s, limit=BATCH):
+            if (request.types, request.tenant_id) in self._dry:
                 continue
             news = self._news
-            tasks = await self._book.lease(ask, self._desk.terms.offer_for)
-            if len(tasks) < len(ask.slots) and news == self._news:
-                self._dry.add((ask.types, ask.tenant_id))
+            tasks = await self._leases.lease(request, self._desk.terms.offer_for)
+            if len(tasks) < len(request.slots) and news == self._news:
+                self._dry.add((request.types, request.tenant_id))
             more |= len(tasks) == BATCH
             await self._hand_out(tasks)
         return more
@@ -77,13 +77,13 @@ class Dispatcher:
         # Rows come back in any order; agents begin the most urgent first.
         ordered = sorted(tasks, key=lambda task: (-task.spec.priority, task.ready_at, task.task_id))
         homeless = [
-            Hold(task.task_id, task.attempt)
+            LeaseKey(task.task_id, task.attempt)
             for task in ordered
             if not self._desk.offered(task, (task.updated_at - task.ready_at).total_seconds())
         ]
         if homeless:
             log.info("agents left while work was on its way", tasks=len(homeless))
-            await self._book.withdraw(homeless)
+            await self._leases.withdraw(homeless)
             self._look_again()
 
     def _ring(self) -> None:

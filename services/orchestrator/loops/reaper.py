@@ -11,7 +11,7 @@ import structlog
 
 from automesh.core.errors import AutomationError
 from services.orchestrator.domain.lease import Reaped
-from services.orchestrator.domain.ports import LeaseBook, Meter
+from services.orchestrator.domain.ports import LeaseStore, Meter
 from services.orchestrator.domain.retry import jitter_between
 from services.orchestrator.domain.sessions import Monotonic
 from services.orchestrator.domain.signals import Signal, Signals, Topic
@@ -30,7 +30,7 @@ class Reaper:
 
     def __init__(
         self,
-        book: LeaseBook,
+        leases: LeaseStore,
         signals: Signals,
         meter: Meter,
         *,
@@ -38,7 +38,7 @@ class Reaper:
         grace_s: float,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
-        self._book = book
+        self._leases = leases
         self._signals = signals
         self._meter = meter
         self._every_s = every_s
@@ -57,7 +57,7 @@ class Reaper:
         """One batch."""
         try:
             jitter = jitter_between(random.random())  # noqa: S311 # spreads load, is no secret
-            reaped = await self._book.reap(limit=BATCH, jitter=jitter)
+            reaped = await self._leases.reap(limit=BATCH, jitter=jitter)
         except AutomationError:
             self._not_before = self._monotonic() + self._grace_s
             raise
@@ -66,18 +66,22 @@ class Reaper:
         return reaped
 
     def _tell(self, lease: Reaped) -> None:
-        hold = lease.hold
+        lease_key = lease.lease_key
         log.info(
-            "lease taken back", task_id=hold.task_id, attempt=hold.attempt, agent_id=lease.agent_id, why=lease.ended
+            "lease taken back",
+            task_id=lease_key.task_id,
+            attempt=lease_key.attempt,
+            agent_id=lease.agent_id,
+            why=lease.ended,
         )
         self._meter.became(lease.status)
-        self._signals.task_changed(hold.task_id)
+        self._signals.task_changed(lease_key.task_id)
         self._signals.emit(
             Signal(
                 Topic.LOST,
-                task_id=hold.task_id,
+                task_id=lease_key.task_id,
                 agent_id=lease.agent_id,
-                attempt=hold.attempt,
+                attempt=lease_key.attempt,
                 reason=lease.ended,
             )
         )

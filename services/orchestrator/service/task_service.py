@@ -62,6 +62,6 @@ class TaskServicer(rpc.TaskServiceServicer):
         self, request: pb.WatchTaskRequest, context: Context
     ) -> AsyncGenerator[pb.WatchTaskResponse, None]:
         tenant_id = current_tenant()
-        async with aclosing(self._board.watch(tenant_id, request.task_id, convert.sequence(request))) as sights:
-            async for sight in sights:
-                yield convert.sight(sight)
+        async with aclosing(self._board.watch(tenant_id, request.task_id, convert.sequence(request))) as updates:
+            async for update in updates:
+                yield convert.task_update(update)

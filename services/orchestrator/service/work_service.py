@@ -152,7 +152,7 @@ def _by_kind(batch: Sequence[pb.WorkRequest]) -> dict[str, list[pb.WorkRequest]]
 
 def _end(session: Session, told: pb.Done) -> End:
     jitter = jitter_between(random.random())  # noqa: S311 # spreads load, is no secret
-    return told.lease_token, lambda hold: convert.outcome(told, hold, session.agent_id, jitter)
+    return told.lease_token, lambda lease_key: convert.outcome(told, lease_key, session.agent_id, jitter)
 
 
 async def _credit(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
@@ -165,12 +165,12 @@ async def _heartbeat(desk: WorkDesk, session: Session, request: pb.WorkRequest) 
 
 async def _progress(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
     told = request.progress
-    await desk.report(session, told.lease_token, lambda hold: convert.progress(told, hold, session.agent_id))
+    await desk.report(session, told.lease_token, lambda lease_key: convert.progress(told, lease_key, session.agent_id))
 
 
 async def _log(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:
     told = request.log
-    await desk.report(session, told.lease_token, lambda hold: convert.lines(told, hold, session.agent_id))
+    await desk.report(session, told.lease_token, lambda lease_key: convert.lines(told, lease_key, session.agent_id))
 
 
 async def _drain(desk: WorkDesk, session: Session, request: pb.WorkRequest) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from automesh.storage.postgres import ENGINE, Database, Record
 from services.orchestrator.domain.artifact import Artifact
 from services.orchestrator.domain.errors import ArtifactNotFound, lease_lost, task_not_found
-from services.orchestrator.domain.lease import Hold
+from services.orchestrator.domain.lease import LeaseKey
 
 HOLDER = "SELECT tenant_id FROM task WHERE task_id = $1 AND attempt = $2 AND status IN ('OFFERED', 'RUNNING')"
 HOLDER_LOCKED = HOLDER + " FOR SHARE"  # the lease cannot end between this check and our commit
@@ -42,34 +42,36 @@ class SqlArtifactStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tenant_of(self, hold: Hold) -> str:
+    async def tenant_of(self, lease_key: LeaseKey) -> str:
         """While the lease is good."""
-        tenant_id: str | None = await self._database.fetchval(HOLDER, hold.task_id, hold.attempt, tenant=ENGINE)
+        tenant_id: str | None = await self._database.fetchval(
+            HOLDER, lease_key.task_id, lease_key.attempt, tenant=ENGINE
+        )
         if tenant_id is None:
-            raise lease_lost(hold.task_id, hold.attempt)
+            raise lease_lost(lease_key.task_id, lease_key.attempt)
         return tenant_id
 
     async def reserve(self, blob: str, keep_for: timedelta) -> None:
         """Before the first byte is written."""
         await self._database.execute(RESERVE, blob, keep_for, tenant=None)
 
-    async def put(self, hold: Hold, artifact: Artifact) -> Artifact:
+    async def put(self, lease_key: LeaseKey, artifact: Artifact) -> Artifact:
         """Replaces an older file of that name, whose blob is swept up later."""
         async with self._database.transaction(ENGINE) as tx:
-            tenant_id = await tx.fetchval(HOLDER_LOCKED, hold.task_id, hold.attempt)
+            tenant_id = await tx.fetchval(HOLDER_LOCKED, lease_key.task_id, lease_key.attempt)
             if tenant_id is None:
-                raise lease_lost(hold.task_id, hold.attempt)
-            await tx.execute(REPLACED, hold.task_id, artifact.name)
+                raise lease_lost(lease_key.task_id, lease_key.attempt)
+            await tx.execute(REPLACED, lease_key.task_id, artifact.name)
             row = await tx.fetchrow(
                 PUT,
                 tenant_id,
-                hold.task_id,
+                lease_key.task_id,
                 artifact.name,
                 artifact.content_type,
                 artifact.size,
                 artifact.sha256,
                 artifact.blob,
-                hold.attempt,
+                lease_key.attempt,
             )
             await tx.execute(KEEP, artifact.blob)
         assert row is not None  # noqa: S101 # INSERT ... RETURNING

@@ -56,24 +56,24 @@ UPDATE task t
                                    ELSE t.deadline_at END,
        updated_at = CASE t.status WHEN 'OFFERED' THEN now() ELSE t.updated_at END,
        revision = t.revision + (t.status = 'OFFERED')::int
-  FROM unnest($1::text[], $2::int[]) AS hold(task_id, attempt)
- WHERE t.task_id = hold.task_id AND t.attempt = hold.attempt AND t.agent_id = $3
+  FROM unnest($1::text[], $2::int[]) AS lease(task_id, attempt)
+ WHERE t.task_id = lease.task_id AND t.attempt = lease.attempt AND t.agent_id = $3
    AND {_LIVE} AND {_RELAXED}
 RETURNING t.task_id, t.attempt
 """  # noqa: S608 # made of constants
 
 EXTEND = f"""
 UPDATE task t SET lease_until = now() + $4::interval
-  FROM unnest($1::text[], $2::int[], $3::text[]) AS hold(task_id, attempt, agent_id)
- WHERE t.task_id = hold.task_id AND t.attempt = hold.attempt AND t.agent_id = hold.agent_id AND t.status = 'RUNNING'
+  FROM unnest($1::text[], $2::int[], $3::text[]) AS lease(task_id, attempt, agent_id)
+ WHERE t.task_id = lease.task_id AND t.attempt = lease.attempt AND t.agent_id = lease.agent_id AND t.status = 'RUNNING'
    AND {_RELAXED}
 RETURNING t.task_id, t.attempt
 """  # noqa: S608 # made of constants
 
 WITHDRAW = f"""
 UPDATE task t SET status = 'SCHEDULED', {_OVER}
-  FROM unnest($1::text[], $2::int[]) AS hold(task_id, attempt)
- WHERE t.task_id = hold.task_id AND t.attempt = hold.attempt AND t.status = 'OFFERED'
+  FROM unnest($1::text[], $2::int[]) AS lease(task_id, attempt)
+ WHERE t.task_id = lease.task_id AND t.attempt = lease.attempt AND t.status = 'OFFERED'
 """  # noqa: S608 # made of constants
 
 REPORT = f"""
@@ -172,10 +172,10 @@ RETURNING t.task_id, t.attempt, t.agent_id, t.status, 0.0::float8 AS retry_in_s
 
 HELD = f"SELECT t.* FROM task t WHERE t.task_id = $1 AND t.attempt = $2 AND {_LIVE}"  # noqa: S608 # made of constants
 
-FATES = f"""
-SELECT hold.task_id, hold.attempt, t.cancel_reason,
-       CASE WHEN t.status = 'CANCELLED' AND t.attempt = hold.attempt THEN 'CANCELLED'
-            WHEN t.failure_reason = {_literal(TIMED_OUT)} AND t.failure_attempt = hold.attempt THEN 'TIMED_OUT'
+LOSSES = f"""
+SELECT lease.task_id, lease.attempt, t.cancel_reason,
+       CASE WHEN t.status = 'CANCELLED' AND t.attempt = lease.attempt THEN 'CANCELLED'
+            WHEN t.failure_reason = {_literal(TIMED_OUT)} AND t.failure_attempt = lease.attempt THEN 'TIMED_OUT'
             ELSE 'STALE' END AS ended
-  FROM unnest($1::text[], $2::int[]) AS hold(task_id, attempt) LEFT JOIN task t ON t.task_id = hold.task_id
+  FROM unnest($1::text[], $2::int[]) AS lease(task_id, attempt) LEFT JOIN task t ON t.task_id = lease.task_id
 """  # noqa: S608 # made of constants
