@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
-from automesh.core.ids import new_id
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from services.model.clients.data import DataService
 from services.model.clients.orchestrator import OrchestratorQueue
-from services.model.domain.measuring import Measurer
-from services.model.domain.promotion import Promotion
+from services.model.clients.releases import GrpcReleases
+from services.model.clients.statistics import GrpcStatistics
+from services.model.clients.webhooks import open_sender
 from services.model.domain.registry import Registry
+from services.model.domain.webhook_ports import Sender
 from services.model.engine.ground import Ground, open_ground
-from services.model.engine.serving import open_serving
+from services.model.engine.registry import RegistryEngine, RegistryNeighbours
+from services.model.engine.serving import Serving, open_serving
 from services.model.engine.training import Neighbours, TrainingEngine, TrainingOptions
 from services.model.loops.farewell import farewell
 from services.model.settings import Settings
-from services.model.store.alias_requests import SqlAliasRequests
 from services.model.store.versions import SqlModelStore
 
 
 @asynccontextmanager
 async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound]]:
     """See automesh.mesh.process.run."""
-    async with open_ground(settings, mesh) as ground:
+    async with open_ground(settings, mesh) as ground, _sender(settings) as sender:
         store = SqlModelStore(ground.database)
         async with open_serving(settings, store, ground.blobs) as serving:
-            keeper = Measurer(serving.latency, DataService(ground.data))
-            promotion = Promotion(store, SqlAliasRequests(ground.database), keeper, make_id=new_id)
-            registry = Registry(store, ground.blobs, promotion, make_id=new_id)
-            training = TrainingEngine(ground.database, _neighbours(ground, registry), _options(settings))
-            async with training.open() as bounds:
+            models = RegistryEngine(ground.database, ground.sealer, store, _outside(ground, serving, sender))
+            training = TrainingEngine(ground.database, _neighbours(ground, models.registry), _options(settings))
+            async with models.open() as registry, training.open() as runs:
                 mesh.spawn(farewell(mesh.stopping, training.hub), "farewell")
-                yield [*bounds, *serving.bounds]
+                yield [*registry, *runs, *serving.bounds]
+
+
+def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
+    return open_sender(
+        settings.webhook_url_allow_list, timeout_s=settings.webhook_timeout_s, ca_file=settings.webhook_ca_file
+    )
+
+
+def _outside(ground: Ground, serving: Serving, sender: Sender) -> RegistryNeighbours:
+    return RegistryNeighbours(
+        blobs=ground.blobs,
+        latency=serving.latency,
+        predictor=serving.predictor,
+        statistics=GrpcStatistics(ground.data),
+        datasets=GrpcReleases(ground.data),
+        sender=sender,
+    )
 
 
 def _neighbours(ground: Ground, registry: Registry) -> Neighbours:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from automesh.mesh.settings import MeshSettings
+from automesh.outbound.allowlist import AllowList
+from automesh.outbound.errors import BadAllowList
 
 
 class Settings(MeshSettings):
@@ -34,8 +37,25 @@ class Settings(MeshSettings):
     rendezvous_port: int = Field(
         29_400, ge=1024, le=64_000, description="the first of 1,000 ports where trainings on several nodes meet"
     )
+    webhook_url_allow_list: list[str] = Field(
+        [], description="webhooks must begin with one of these URLs, as a JSON list; empty: there are none"
+    )
+    webhook_timeout_s: float = Field(10.0, gt=0, le=60, description="a receiver of webhooks must answer within this")
+    webhook_ca_file: Path | None = Field(None, description="a CA of receivers beside those the system trusts")
     serving_max_models: int = Field(20, ge=1, description="versions that may be in memory to predict")
     serving_max_bytes: int = Field(
         2 * 1024 * 1024 * 1024, ge=1, description="files that versions in memory were loaded from, in sum"
     )
     serving_threads: int = Field(0, ge=0, le=256, description="threads that predict; 0: one for each CPU")
+    serving_device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="what predicts: ONNX Runtime on the CPU, or torch on a GPU"
+    )
+
+    @field_validator("webhook_url_allow_list")
+    @classmethod
+    def _check_allow_list(cls, entries: list[str]) -> list[str]:
+        try:
+            AllowList.parse(entries)
+        except BadAllowList as error:
+            raise ValueError(error.message) from error
+        return entries

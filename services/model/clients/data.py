@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import grpc
 
 from automesh.data.v1 import (
@@ -17,11 +15,10 @@ from automesh.data.v1 import (
 from automesh.mesh.acting import acting_for
 from automesh.mesh.errors import translating_errors
 from services.model.domain.data_view import ColumnView, DataView, PartView
-from services.model.domain.drift import ColumnShape
 
 
 class DataService:
-    """A services.model.domain.run_ports.Datasets, and a DataStatistics of services.model.domain.registry_ports."""
+    """A services.model.domain.run_ports.Datasets."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._data = data_service_pb2_grpc.DataServiceStub(channel)
@@ -44,13 +41,6 @@ class DataService:
         with translating_errors(), acting_for(tenant_id, subject):
             await self._processing.AddDependent(request)
 
-    async def columns(self, tenant_id: str, data_id: str, version: int) -> Mapping[str, ColumnShape]:
-        """GetStatistics of the first part, for nobody in particular."""
-        request = data_service_pb2.GetStatisticsRequest(data_id=data_id, version=version)
-        with translating_errors(), acting_for(tenant_id):
-            answer = await self._data.GetStatistics(request)
-        return {each.column: _shape(each) for each in answer.columns}
-
 
 def view(version: dataset_pb2.DatasetVersion) -> DataView:
     """What the model service sees of a version."""
@@ -70,12 +60,3 @@ def view(version: dataset_pb2.DatasetVersion) -> DataView:
 
 def _type(number: pipeline_pb2.ColumnType.ValueType) -> str:
     return pipeline_pb2.ColumnType.Name(number).removeprefix("COLUMN_TYPE_")
-
-
-def _shape(told: dataset_pb2.ColumnStatistics) -> ColumnShape:
-    return ColumnShape(
-        edges=tuple(told.histogram.edges),
-        counts=tuple(told.histogram.counts),
-        top={each.value: each.count for each in told.top},
-        nulls=told.nulls,
-    )
