@@ -38,9 +38,9 @@ def main() -> int:
     with reporter.busy(IMPORT_S):
         from services.model.trainer import program  # noqa: PLC0415 - torch reads the environment when it is loaded
     if engine == "ray":
-        from services.model.trainer import ray_engine  # noqa: PLC0415 - for those who asked for it
+        from services.model.trainer.ray_engine import run as run_on_ray  # noqa: PLC0415 - for those who asked for it
 
-        return ray_engine.run(job, reporter, stopping)
+        return run_on_ray(job, reporter, stopping)
     return program.run(job, place, reporter, stopping)
 
 

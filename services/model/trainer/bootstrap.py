@@ -34,7 +34,7 @@ def launched() -> bool:
 
 
 def ray_alone(job: Job) -> None:
-    """A Ray of our own listens on the loopback interface only. (Ray believes that address only on Windows and macOS.)"""
+    """A Ray of our own listens on loopback only; by default it takes that for a mistake and listens everywhere."""
     if not job.ray_address:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

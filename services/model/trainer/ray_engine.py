@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,8 @@ def run(job: Job, reporter: Reporter, stopping: Stopping) -> int:
     stop.unlink(missing_ok=True)
     outcome: list[BaseException | None] = []
     thread = threading.Thread(target=_fit, args=(job, outcome), daemon=True)
-    with reporter.busy(START_S):
-        thread.start()
-        last = _relay(lines, stop, reporter, stopping, thread)
+    thread.start()
+    last = _relay(lines, stop, reporter, stopping, thread)
     if outcome and outcome[0] is not None and last not in ("done", "failed", "stopped"):
         print(f"Ray gave up: {outcome[0]}", file=sys.stderr, flush=True)  # noqa: T201 - for people
         return 1
@@ -46,13 +46,15 @@ def run(job: Job, reporter: Reporter, stopping: Stopping) -> int:
 
 def _relay(lines: Path, stop: Path, reporter: Reporter, stopping: Stopping, thread: threading.Thread) -> str:
     """Until Ray has ended; the kind of the last line."""
-    last = ""
-    with lines.open(encoding="utf-8") as file:
-        ended = False
+    last, ended = "", False
+    starting = ExitStack()
+    with lines.open(encoding="utf-8") as file, starting:
+        starting.enter_context(reporter.busy(START_S))
         while True:
             if stopping.wanted and not stop.exists():
                 stop.touch()
             if text := file.readline():
+                starting.close()  # from now on the workers give signs of life themselves
                 reporter.relay(text.rstrip("\n"))
                 last = json.loads(text)["kind"]
             elif ended:
