@@ -24,7 +24,7 @@ from automesh.testing.mesh import in_process_mesh
 from services.model.domain.architecture import Lstm, Transformer
 from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
 from services.model.serving import grpc_service
-from services.model.serving.loading import OnnxLoader
+from services.model.serving.loading import FileLoader
 from services.model.serving.model_pool import ModelPool, PoolLimits
 
 TRITON = Path(__file__).resolve().parents[1] / ".tools" / "tritonclient" / "bin" / "python"
@@ -133,7 +133,7 @@ class _File:
 async def _served(name: str, file: Path) -> dict[str, Any]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
         source = _File(name, file)
-        pool = ModelPool(source, OnnxLoader(source, executor), executor, PoolLimits(), now=utc_now)
+        pool = ModelPool(source, FileLoader(source, executor), executor, PoolLimits(), now=utc_now)
         servicer = grpc_service.bound(grpc_service.GrpcInferenceServicer(pool, source, "0"))
         async with in_process_mesh("model", [servicer]) as mesh:
             told = {

@@ -15,7 +15,7 @@ from services.model.domain.registry_ports import Blobs, ModelStore
 from services.model.serving import grpc_service
 from services.model.serving.http_service import HttpInferenceServicer
 from services.model.serving.latency import BackendLatencyProbe
-from services.model.serving.loading import OnnxLoader
+from services.model.serving.loading import FileLoader
 from services.model.serving.model_pool import ModelPool, PoolLimits
 from services.model.serving.predictor import PoolPredictor
 from services.model.serving.source import RegistrySource
@@ -37,7 +37,7 @@ async def open_serving(settings: Settings, store: ModelStore, blobs: Blobs) -> A
     source = RegistrySource(store, blobs)
     limits = PoolLimits(max_loaded=settings.serving_max_models, max_bytes=settings.serving_max_bytes)
     with ThreadPoolExecutor(settings.serving_threads or os.cpu_count() or 1, "predict") as executor:
-        loader = OnnxLoader(source, executor)
+        loader = FileLoader(source, executor, settings.serving_device)
         pool = ModelPool(source, loader, executor, limits, now=utc_now)
         http = Bound(
             inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"],

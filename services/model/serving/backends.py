@@ -29,10 +29,6 @@ class ModelNotLoadable(ModelError):
 class Backend(Protocol):
     """A version, ready to compute."""
 
-    @property
-    def platform(self) -> str:
-        """As the protocol names it, for example "onnxruntime_onnx"."""
-
     def run(self, rows: Rows) -> Rows:
         """[n, window, features] -> [n, ...]. Safe to call from any one thread at a time."""
 

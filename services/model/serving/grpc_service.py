@@ -27,7 +27,6 @@ MAX_ROWS = 1024
 MAX_LISTED = 1000
 SERVER_NAME = "automesh"
 EXTENSIONS = ("model_repository", "statistics")
-PLATFORM = "onnxruntime_onnx"
 _REPOSITORIES = frozenset({"", SERVER_NAME})
 
 
@@ -66,7 +65,7 @@ class GrpcInferenceServicer:
         return protocol.message("ModelMetadataResponse")(
             name=served.name,
             versions=[str(version) for version in versions],
-            platform=PLATFORM,
+            platform=self._pool.platform,
             inputs=[_metadata(served.input)],
             outputs=[_metadata(served.output)],
         )

@@ -10,7 +10,7 @@ from automesh.mesh.caller import current_tenant
 from automesh.model.v1 import inference_service_pb2 as pb
 from automesh.model.v1 import inference_service_pb2_grpc as rpc
 from services.model.domain.serving import ServedVersion, TensorSpec, VersionSource
-from services.model.serving.grpc_service import EXTENSIONS, MAX_LISTED, MAX_ROWS, PLATFORM, SERVER_NAME
+from services.model.serving.grpc_service import EXTENSIONS, MAX_LISTED, MAX_ROWS, SERVER_NAME
 from services.model.serving.model_pool import ModelPool
 from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat
 
@@ -49,7 +49,7 @@ class HttpInferenceServicer(rpc.InferenceServiceServicer):
         return pb.GetModelMetadataResponse(
             name=served.name,
             versions=[str(version) for version in versions],
-            platform=PLATFORM,
+            platform=self._pool.platform,
             inputs=[_metadata(served.input)],
             outputs=[_metadata(served.output)],
         )

@@ -81,6 +81,11 @@ class ModelPool:
         self._background: set[asyncio.Task[None]] = set()
 
     @property
+    def platform(self) -> str:
+        """What computes, as the protocol names it."""
+        return self._loader.platform
+
+    @property
     def loaded(self) -> Sequence[LoadedVersion]:
         """What is in memory."""
         return tuple(self._loaded.values())

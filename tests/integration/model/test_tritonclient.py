@@ -20,7 +20,7 @@ from services.model.domain.registry_errors import model_not_found
 from services.model.domain.serving import ServedVersion, TensorSpec
 from services.model.serving import grpc_service
 from services.model.serving.http_service import HttpInferenceServicer
-from services.model.serving.loading import OnnxLoader
+from services.model.serving.loading import FileLoader
 from services.model.serving.model_pool import ModelPool, PoolLimits
 
 pytestmark = pytest.mark.torch
@@ -82,7 +82,7 @@ def multiplying(factor: int) -> bytes:
 async def serving(shelf: Shelf) -> AsyncIterator[InProcessMesh]:
     with ThreadPoolExecutor(2) as executor:
         limits = PoolLimits(refresh_s=0.05)
-        pool = ModelPool(shelf, OnnxLoader(shelf, executor), executor, limits, now=utc_now)
+        pool = ModelPool(shelf, FileLoader(shelf, executor), executor, limits, now=utc_now)
         http = Bound(
             inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"],
             inference_service_pb2_grpc.add_InferenceServiceServicer_to_server,

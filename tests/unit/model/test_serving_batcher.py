@@ -14,7 +14,6 @@ from services.model.domain.serving import BatchLimits
 from services.model.serving.batcher import Batcher, ModelUnloaded, QueueFull
 from services.model.serving.statistics import Statistics
 
-
 LIMIT_S = 10
 
 

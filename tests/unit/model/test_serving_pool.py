@@ -23,8 +23,6 @@ LIMIT_S = 10
 class Adding:
     """A backend that adds its version."""
 
-    platform = "test"
-
     def __init__(self, version: int) -> None:
         self._version = version
 
@@ -69,6 +67,8 @@ class Registry:
 
     async def versions(self, tenant_id: str, model_id: str, *, most: int) -> Sequence[int]:
         return []
+
+    platform = "test"
 
     async def load(self, served: ServedVersion) -> tuple[Backend, int]:
         self.loads.append((served.model_id, served.version))

@@ -11,7 +11,6 @@ from services.model.serving import protocol
 from services.model.serving.grpc_service import given_tensors
 from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat
 
-
 SPEC = TensorSpec(name="input", datatype="FP32", shape=(-1, 2, 3))
 
 
