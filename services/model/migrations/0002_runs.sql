@@ -20,7 +20,7 @@ CREATE TABLE run (
     failure_message text,
     cancel_reason text NOT NULL CHECK (length(cancel_reason) <= 1024),
     sweep_id text COLLATE "C" NOT NULL, -- empty: none
-    detail jsonb NOT NULL CHECK (jsonb_typeof(detail) = 'object'),
+    detail json NOT NULL CHECK (json_typeof(detail) = 'object'),
     settled boolean NOT NULL, -- ended, and nothing is left to do for it
     created_by text NOT NULL,
     request_id text COLLATE "C" NOT NULL CHECK (length(request_id) <= 128), -- empty: none
@@ -85,7 +85,7 @@ CREATE TABLE sweep (
     model_id text COLLATE "C" NOT NULL REFERENCES model ON DELETE CASCADE,
     spec json NOT NULL,
     method text NOT NULL CHECK (method IN ('grid', 'random', 'halving')),
-    trials jsonb NOT NULL CHECK (jsonb_typeof(trials) = 'array'),
+    trials json NOT NULL CHECK (json_typeof(trials) = 'array'),
     max_parallel integer NOT NULL CHECK (max_parallel > 0),
     metric text NOT NULL CHECK (metric <> ''),
     higher_is_better boolean NOT NULL,

@@ -7,13 +7,16 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from services.model.domain.progress import MetricPoint
 from services.model.domain.registry_errors import model_not_found
 from services.model.domain.run import Run
 from services.model.domain.run_errors import request_reused, run_not_found, too_many_runs
+from services.model.domain.run_events import ended
 from services.model.domain.run_ports import Change, Recording, RunQuery, Stamp
 from services.model.store import run_rows as rows
+from services.model.store.outbox import announce
 
 LIVE = "SELECT count(*) FROM (SELECT FROM run WHERE tenant_id = $1 AND state IN ('QUEUED', 'RUNNING') LIMIT $2) live"
 INSERT = """
@@ -78,7 +81,9 @@ FORGET_MANY = """
 WITH many AS (
     SELECT p.run_id, p.sequence FROM run r JOIN metric_point p USING (run_id)
      WHERE r.last_sequence > $1 AND p.sequence <= r.last_sequence - $1 LIMIT $2
-), gone AS (DELETE FROM metric_point p USING many WHERE p.run_id = many.run_id AND p.sequence = many.sequence RETURNING 1)
+), gone AS (
+    DELETE FROM metric_point p USING many WHERE p.run_id = many.run_id AND p.sequence = many.sequence RETURNING 1
+)
 SELECT count(*) FROM gone
 """
 
@@ -223,6 +228,8 @@ async def _write(tx: Connection, before: Run, after: Run) -> None:
         await tx.execute(DISCARD, sorted(dropped))
     if kept := rows.blobs(after) - rows.blobs(before):
         await tx.execute(KEEP, sorted(kept))
+    if event := ended(before, after):
+        await announce(tx, after.tenant_id, event, make_id=new_id)
 
 
 def _found(row: Record | None, run_id: str) -> Run:
