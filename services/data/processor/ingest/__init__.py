@@ -1,0 +1,1 @@
+"""Reads what people upload, and says clearly what is wrong with it."""

@@ -1,0 +1,126 @@
+"""op "process": source and pipeline become a version, or a report of what is wrong with the rows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from automesh.core.errors import ValidationError
+from services.data.processor import writing
+from services.data.processor.engine import Engine, Layout
+from services.data.processor.events import done, progress
+from services.data.processor.faults import DataUnreadable
+from services.data.processor.ingest.scratch import Scratch
+from services.data.processor.job import ProcessJob
+from services.data.processor.plan import Plan, Rejected
+from services.data.processor.sources import read_source
+from services.data.processor.validation import MAX_REJECTED, References
+
+READ, STEPS, WROTE = 0.2, 0.6, 0.95
+"""How far the work is once rows are read, steps carried out, files written."""
+_ENGINES = {"ray": "services.data.processor.daft_engine.engine"}
+
+
+def process(job: ProcessJob, folder: Path, scratch: Scratch) -> None:
+    """Does the job and says what came of it."""
+    out = folder / "out"
+    out.mkdir(exist_ok=True)
+    progress(0.0, "reading")
+    rows, layout = read_source(job, folder / "in", scratch)
+    references = read_references(job.references, folder / "in")
+    engine = engine_of(job, scratch)
+    plan = Plan(engine, layout, job.pipeline, references, job.limits.max_columns)
+    frame = engine.open(rows, layout)
+    del rows
+
+    def tell(number: int, what: str) -> None:
+        progress(READ + (STEPS - READ) * number / max(1, len(job.pipeline.steps)), what)
+
+    try:
+        frame = plan.run(frame, tell)
+    except Rejected:
+        done(_rejected(plan, out))
+        return
+    progress(STEPS, "writing")
+    finished = writing.finish(engine.parts(frame, out), layout, job.pipeline.window)
+    progress(WROTE, "describing")
+    done(_ready(plan, finished, layout, out))
+
+
+def engine_of(job: ProcessJob, scratch: Scratch) -> Engine[Any]:
+    """The engine that the job asks for. Raises ValidationError for one that is not installed."""
+    if job.engine == "polars":
+        from services.data.processor.polars_engine.engine import PolarsEngine  # noqa: PLC0415  # only where it is used
+
+        return PolarsEngine(scratch)
+    if job.engine not in _ENGINES:
+        raise ValidationError(f"job.json: engine {job.engine!r} is neither polars nor ray", field="engine")
+    try:
+        module = importlib.import_module(_ENGINES[job.engine])
+    except ImportError as error:
+        raise ValidationError(
+            f"engine {job.engine!r} is not installed here ({error}): install automesh[ray]", field="engine"
+        ) from error
+    made: Engine[Any] = module.engine(job, scratch)
+    return made
+
+
+def read_references(references: Mapping[str, str], folder: Path) -> References:
+    """Statistics of the training part of earlier versions, by "data_id/version" and column."""
+    found = {}
+    for key, name in references.items():
+        try:
+            parts = json.loads((folder / name).read_bytes())
+            columns = parts.get("train") or next(iter(parts.values()))
+            found[key] = {column["column"]: column for column in columns}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise DataUnreadable(f"the statistics of {key} cannot be read: {type(error).__name__}: {error}") from error
+    return found
+
+
+def _ready(plan: Plan[Any], finished: list[writing.Finished], layout: Layout, out: Path) -> dict[str, Any]:
+    writing.write_statistics(finished, out / "statistics.json")
+    writing.write_preview(finished, out / "preview.json")
+    facts = {"engine": plan.engine.name, "versions": _versions(plan.engine.name), "steps": plan.facts}
+    manifest = writing.manifest(finished, layout, plan.pipeline.window, facts, plan.report.json())
+    names = [name for one in finished for name in (one.part.path.name, one.json()["windows_file"]) if name]
+    return _with_files(manifest, out, [*names, "statistics.json", "preview.json"])
+
+
+def _rejected(plan: Plan[Any], out: Path) -> dict[str, Any]:
+    """The report, and the rows that failed in the state in which they were checked."""
+    positions = sorted(set(plan.report.rejected))[:MAX_REJECTED]
+    rows = plan.engine.rows_at(plan.frame, positions)
+    rows.write_parquet(out / "rejected.parquet", compression="zstd")
+    (out / "report.json").write_text(json.dumps(plan.report.json(), allow_nan=False), encoding="utf-8")
+    manifest: dict[str, Any] = {
+        "state": "REJECTED",
+        "rows": plan.engine.count(plan.frame),
+        "columns": writing.columns_of(plan.engine.schema(plan.frame)),
+        "parts": [],
+        "window": None,
+        "series_column": plan.layout.series,
+        "time_column": plan.layout.time,
+        "digest": "",
+        "facts": {"engine": plan.engine.name, "versions": _versions(plan.engine.name), "steps": plan.facts},
+        "report": plan.report.json(),
+    }
+    return _with_files(manifest, out, ["report.json", "rejected.parquet"])
+
+
+def _with_files(manifest: dict[str, Any], out: Path, names: list[str]) -> dict[str, Any]:
+    """The manifest with the files beside it, and written itself."""
+    files = writing.file_infos(out, names)
+    manifest |= {"size": sum(file["size"] for file in files), "files": files}
+    (out / "manifest.json").write_text(json.dumps(manifest, allow_nan=False), encoding="utf-8")
+    return manifest
+
+
+def _versions(engine: str) -> dict[str, str]:
+    libraries = ["polars", "numpy", *(["daft", "ray"] if engine == "ray" else [])]
+    return {"python": platform.python_version(), **{name: installed(name) for name in libraries}}
