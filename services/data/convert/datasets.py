@@ -177,7 +177,7 @@ def preview(found: Mapping[str, Any]) -> service_pb.PreviewDatasetResponse:
 
 def statistics(found: Sequence[Mapping[str, Any]]) -> service_pb.GetStatisticsResponse:
     """One for each column."""
-    columns = [values.of_json(each, pb.ColumnStatistics(), field="statistics") for each in found]
+    columns = [values.of_json(each, pb.ColumnStatistics(), field="statistics", lenient=True) for each in found]
     return service_pb.GetStatisticsResponse(columns=columns)
 
 

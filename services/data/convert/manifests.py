@@ -27,16 +27,16 @@ def manifest(content: bytes) -> Manifest:
     """The manifest in a FinishProcessing call. Raises ValidationError, naming what is wrong."""
     told = _object(content)
     state = told.get("state")
-    if state not in {State.READY, State.REJECTED}:
+    if state not in (State.READY, State.REJECTED):
         raise _wrong("state", f"{state!r} is neither READY nor REJECTED")
     files = [_file(each) for each in _list(told, "files")]
     names = {info.name for info in files}
     if len(names) != len(files) or len(files) > MAX_FILES:
         raise _wrong("files", f"there are more than {MAX_FILES}, or two of one name")
     report(told)
-    parts = _parts(told, names) if state == State.READY else []
     if state == State.READY and not {PREVIEW, STATISTICS} <= names:
         raise _wrong("files", f"{PREVIEW} and {STATISTICS} belong to a version that is READY")
+    parts = _parts(told, names) if state == State.READY else []
     return Manifest(
         state=State(state),
         rows=_count(told, "rows"),

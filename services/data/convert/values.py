@@ -47,10 +47,13 @@ def to_json(message: Message) -> dict[str, Any]:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
-def of_json(content: Any, message: M, *, field: str) -> M:
-    """The message in a piece of JSON. Raises ValidationError for what it does not know, naming `field`."""
+def of_json(content: Any, message: M, *, field: str, lenient: bool = False) -> M:
+    """The message in a piece of JSON. Raises ValidationError, naming `field`, for what it does not know.
+
+    Where it is `lenient`, fields that it does not know are left out.
+    """
     try:
-        return json_format.ParseDict(content, message)
+        return json_format.ParseDict(content, message, ignore_unknown_fields=lenient)
     except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
         raise ValidationError(f"{field}: {error}", field=field) from error
 

@@ -94,6 +94,7 @@ class Resolver:
         if own and not drift.get("version"):
             latest = await self._latest_of_own(tenant_id, order)
             if not latest:
+                drift.pop("data_id", None)
                 return order.data_id, 0
             drift["data_id"], drift["version"] = order.data_id, latest
             return order.data_id, latest
