@@ -16,7 +16,7 @@ from services.agent.domain.files import FileInfo
 from services.agent.domain.gpus import Gpu
 from services.agent.domain.processing import ProcessingClaim, ProcessingEnd
 from services.agent.domain.program import ProgramGarbled
-from services.agent.domain.training import Rendezvous, TrainingClaim
+from services.agent.domain.training import TrainingClaim
 
 MAX_NAMED_CHECKS = 5
 
@@ -79,7 +79,6 @@ def _rejection(report: dataset_pb2.ValidationReport) -> str:
 
 def training_claim_from_proto(message: training_service_pb2.ClaimRunResponse) -> TrainingClaim:
     """A claimed run."""
-    meeting = message.rendezvous
     return TrainingClaim(
         token=message.run_token,
         run_id=message.run_id,
@@ -93,10 +92,7 @@ def training_claim_from_proto(message: training_service_pb2.ClaimRunResponse) ->
         share_gpu=message.share_gpu,
         silence_s=message.silence_limit.ToTimedelta().total_seconds(),
         memory_bytes=message.memory_limit,
-        rendezvous=Rendezvous(meeting.endpoint, meeting.host_here, max(1, meeting.nodes), meeting.id)
-        if meeting.endpoint
-        else None,
-        engine=message.engine,
+        reports=message.rendezvous.host_here or not message.HasField("rendezvous"),
         result=result_from_proto(message.result) if message.finished else None,
     )
 

@@ -93,7 +93,7 @@ class ModelTraining:
     async def _train(self, claim: TrainingClaim, folder: Path, context: TaskContext) -> End:
         count = claim.processes if claim.device == CUDA else 0
         limits = ProgramLimits(
-            silence_s=claim.silence_s or self._silence_s,
+            silence_s=(claim.silence_s or self._silence_s) if claim.reports else None,
             grace_s=GRACE_S,
             memory_bytes=claim.memory_bytes,
             speaks=claim.reports,
@@ -104,7 +104,7 @@ class ModelTraining:
         ) as gpus:
             context.progress(FETCHED, "starting the trainer")
             env = {**environment(claim.threads, gpus), "MPLCONFIGDIR": str(folder)}
-            argv = command(self._programs.python, claim, str(folder))
+            argv = command(self._programs.python, str(folder))
             async with self._programs.running(
                 "the trainer", argv, folder=folder, env=env, limits=limits, say=context.log
             ) as program:

@@ -248,16 +248,10 @@ async def test_a_second_training_on_the_same_data_reads_it_from_this_machine(wor
     ]
 
 
-async def test_a_gpu_is_shown_to_the_trainer_and_several_processes_are_started_by_torchrun(works: Works) -> None:
-    works.model.claim.device, works.model.claim.engine = "cuda", "torchrun"
+async def test_a_gpu_is_shown_to_the_trainer(works: Works) -> None:
+    works.model.claim.device = "cuda"
     await works.done("model_training")
     assert environment(works)["env"]["CUDA_VISIBLE_DEVICES"] == "GPU-abc"
-    works.model.heard.clear()
-    works.model.claim.device, works.model.claim.processes = "cpu", 2
-    await works.done("model_training")
-    argv = environment(works)["argv"]
-    assert argv[1:3] == ["-m", "torch.distributed.run"]
-    assert {"--standalone", "--nproc-per-node=2"} <= set(argv)
 
 
 async def test_more_gpus_than_there_are_fail_the_run_for_good(works: Works) -> None:
@@ -269,9 +263,9 @@ async def test_more_gpus_than_there_are_fail_the_run_for_good(works: Works) -> N
 
 async def test_a_node_that_only_takes_part_leaves_the_end_of_the_run_to_the_one_that_reports(works: Works) -> None:
     works.model.claim.rendezvous.endpoint, works.model.claim.rendezvous.nodes = "10.0.0.1:29400", 2
+    works.model.job = json.dumps({"op": "train", "silent": True}).encode()
     done = await works.done("model_training")
     assert MessageToDict(done.result) == {"run_id": "run_1"}
-    assert "--rdzv-conf=is_host=false" in environment(works)["argv"]
     assert works.model.of(training_service_pb2.FinishRunRequest) == []
 
 

@@ -39,8 +39,8 @@ log = structlog.get_logger(__name__)
 class ProgramLimits:
     """Bounds of one program."""
 
-    silence_s: float = 120.0
-    """Without a line for so long it is taken to hang."""
+    silence_s: float | None = 120.0
+    """Without a line for so long it is taken to hang. None: it may be silent."""
     grace_s: float = 2.0
     """So long after SIGTERM it is killed."""
     memory_bytes: int = 0

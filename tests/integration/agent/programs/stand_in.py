@@ -67,6 +67,8 @@ if "failure" in JOB:
 elif "dies" in JOB:
     checkpoint(7)
     os.kill(os.getpid(), signal.SIGKILL)
+elif "silent" in JOB:
+    pass
 elif JOB["op"] == "process":
     process()
 else:
