@@ -31,7 +31,12 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
     dsn = settings.postgres_dsn.get_secret_value()
     async with (
         Database.open(dsn, schema=SCHEMA, max_size=settings.database_connections) as database,
-        allowed_urls(settings.data_url_allow_list, limit_s=settings.data_url_timeout_s) as urls,
+        allowed_urls(
+            settings.data_url_allow_list,
+            limit_s=settings.data_url_timeout_s,
+            max_bytes=settings.data_max_upload_bytes,
+            ca_file=settings.data_url_ca_file,
+        ) as urls,
     ):
         await migrate(database, MIGRATIONS)
         outside = Outside(

@@ -6,12 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from automesh.mesh.settings import MeshSettings
+from automesh.outbound.allowlist import AllowList
+from automesh.outbound.errors import BadAllowList
 from services.data.domain.job import Engine, Limits
 
 GIB = 1024**3
+OBJECT_STORES = frozenset({"s3", "gs", "az"})
 
 
 class Settings(MeshSettings):
@@ -39,10 +42,20 @@ class Settings(MeshSettings):
     data_url_allow_list: list[str] = Field(
         [], description="sources behind URLs must begin with one of these, as a JSON list; empty: none may be used"
     )
+    data_url_ca_file: Path | None = Field(None, description="a CA of such servers beside those the system trusts")
     data_url_timeout_s: float = Field(900, ge=1, description="fetching a file from a URL may take so long")
     data_conversions: int = Field(2, ge=1, description="downloads that are converted at the same time; more wait")
     data_conversion_timeout_s: float = Field(600, ge=1, description="a conversion may take so long")
     data_follow_after_s: float = Field(15, ge=0.1, description="a version not heard of for so long: its task is asked")
+
+    @field_validator("data_url_allow_list")
+    @classmethod
+    def _check_allow_list(cls, entries: list[str]) -> list[str]:
+        try:
+            AllowList.parse(entry for entry in entries if entry.partition("://")[0] not in OBJECT_STORES)
+        except BadAllowList as error:
+            raise ValueError(error.message) from error
+        return entries
 
     def engine(self) -> Engine:
         """Which engine carries pipelines out."""

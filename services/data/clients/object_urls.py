@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -13,11 +13,11 @@ from obstore.store import from_url
 
 from automesh.core.errors import Unavailable
 from services.data.domain.errors import FetchFailed, UrlRefused
+from services.data.settings import OBJECT_STORES
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-SCHEMES = frozenset({"s3", "gs", "az"})
 CHUNK_BYTES = 1024 * 1024
 _GONE = (FileNotFoundError, PermissionError)
 
@@ -26,10 +26,10 @@ OpenStore = Callable[[str], "ObjectStore"]
 
 
 class ObjectUrls:
-    """Reads objects below the entries of an allow-list; entries of other schemes are left to others."""
+    """Reads objects below the entries of an allow-list."""
 
     def __init__(self, allow_list: Sequence[str], *, limit_s: float, open_store: OpenStore = from_url) -> None:
-        self._allowed = [urlsplit(entry) for entry in allow_list if urlsplit(entry).scheme in SCHEMES]
+        self._allowed = [urlsplit(entry) for entry in allow_list]
         self._limit_s = limit_s
         self._open_store = open_store
 
@@ -43,7 +43,7 @@ class ObjectUrls:
                 field="source.url.url",
             )
 
-    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+    async def fetch(self, url: str) -> AsyncGenerator[bytes, None]:
         """The object in chunks. Raises FetchFailed for one that is not there, Unavailable for what may pass."""
         self.check(url)
         parts = urlsplit(url)
@@ -60,6 +60,11 @@ class ObjectUrls:
             raise Unavailable(f"{url[:200]} took more than {self._limit_s:g} s") from None
         except (BaseError, OSError) as error:
             raise Unavailable(f"{url[:200]} could not be read: {_first_line(error)}") from error
+
+
+def is_object(url: str) -> bool:
+    """Whether a URL, or an entry of an allow-list, is one of an object store."""
+    return url.partition("://")[0] in OBJECT_STORES
 
 
 def _below(parts: SplitResult, entry: SplitResult) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from automesh.core.errors import Unavailable
 from services.data.domain.errors import COME_BACK
 from services.data.domain.intake import UploadIntake
+from services.data.domain.order import URL
 from services.data.domain.ports import ClaimStore, UploadStore, Urls
 from services.data.domain.upload import MAX_NAME, NewUpload, Upload
 from services.data.domain.version import Version
@@ -51,7 +52,7 @@ class UrlFetcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, version: Version) -> Upload:
-        url = version.recipe.origin.id
+        url = version.recipe.source[URL]["url"]
         async with self._slots:
             new = NewUpload(name=file_name(url))
             upload = await self._intake.take(version.tenant_id, version.created_by, new, self._urls.fetch(url))

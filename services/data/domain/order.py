@@ -70,7 +70,7 @@ class Resolver:
             return await self._dataset(tenant_id, told)
         if kind == URL:
             self._urls.check(told.get("url", ""))
-            return Origin(URL, told["url"])
+            return Origin(URL, told["url"].partition("?")[0])  # the rest may hold a signature: it stays sealed
         return Origin(GENERATOR, told.get("kind", "") or "sine")
 
     async def _upload(self, tenant_id: str, told: dict[str, Any]) -> Origin:
