@@ -111,11 +111,11 @@ class ClaimDesk:
     async def _run(self, leased: LeasedTask) -> Run:
         if leased.type.partition(".")[0] != TASK_TYPE:
             raise ValidationError(f"the lease is for a task of type {leased.type!r}, not {TASK_TYPE!r}", field="type")
+        run_id = leased.input.get("run_id")
         known = await self._store.of_task(leased.task_id)
-        if known is not None:
+        if known is not None and (run_id is None or known.is_carried_by(leased.task_id)):
             known.task(leased.task_id)
             return known
-        run_id = leased.input.get("run_id")
         if run_id is None:
             return await self._trainings.start(self._order(leased))
         run = await self._store.get(leased.tenant_id, str(run_id))
@@ -210,7 +210,7 @@ class ClaimDesk:
 async def checkpoint_of(store: RunStore, run: Run) -> Checkpoint | None:
     """The checkpoint that the present claim goes on from: the run's own, else the last one of its origin."""
     own = next((each for each in run.checkpoints if each.folder == run.claimed_checkpoint), None)
-    if own is not None or not run.origin or run.checkpoints:
+    if own is not None or not run.origin:
         return own
     return checkpoint.newest((await store.get(run.tenant_id, run.origin)).checkpoints)
 

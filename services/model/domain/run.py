@@ -117,6 +117,10 @@ class Run:
                 return each
         raise TaskNotOfRun(f"task {task_id} does not carry run {self.run_id}", runId=self.run_id, taskId=task_id)
 
+    def is_carried_by(self, task_id: str) -> bool:
+        """Whether one of its nodes has that task."""
+        return any(each.task_id == task_id for each in self.tasks)
+
     def holder(self, token: str) -> RunTask | None:
         """The node whose run token hashes to `token`."""
         return next((each for each in self.tasks if each.token == token and token), None)
