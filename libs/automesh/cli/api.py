@@ -40,9 +40,13 @@ class Api:
         """POST a JSON body."""
         return self._call("POST", path, json={} if body is None else body, params=_query(query))
 
-    def delete(self, path: str) -> Json:
-        """DELETE."""
-        return self._call("DELETE", path)
+    def put(self, path: str, body: Any, **query: Any) -> Json:
+        """PUT a JSON body."""
+        return self._call("PUT", path, json=body, params=_query(query))
+
+    def delete(self, path: str, **query: Any) -> Json:
+        """DELETE; query values that are None or empty are left out."""
+        return self._call("DELETE", path, params=_query(query))
 
     def every(self, path: str, field: str) -> list[Json]:
         """The items of all pages of a list; `field` is where an answer has them."""
