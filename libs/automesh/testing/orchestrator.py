@@ -59,7 +59,10 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
         heartbeat_s: float = 0.2,
         lease_ttl_s: float = 10.0,
         max_message_bytes: int = 4 * 1024 * 1024,
+        limit_s: float = LIMIT_S,
     ) -> None:
+        """`limit_s`: the longest that a test waits for something to be heard."""
+        self.limit_s = limit_s
         self.heartbeat_s = heartbeat_s
         self.lease_ttl_s = lease_ttl_s
         self.max_message_bytes = max_message_bytes
@@ -157,7 +160,7 @@ class FakeOrchestrator(rpc.WorkServiceServicer, artifact_rpc.ArtifactServiceServ
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Waits, with a limit, until a fact that depends on what was heard is true."""
-        async with asyncio.timeout(LIMIT_S), self._news:
+        async with asyncio.timeout(self.limit_s), self._news:
             await self._news.wait_for(fact)
 
     async def done(self, token: bytes) -> pb.Done:

@@ -15,8 +15,8 @@ from automesh.mesh.server import Bound
 from automesh.model.v1 import training_service_pb2, training_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-CHUNK = 5  # bytes: every file travels in several parts
-LIMIT_S = 20
+CHUNK = 5  # bytes: small files travel in several parts, too
+MAX_CHUNKS = 100
 
 
 class ClaimStale(AutomationError):
@@ -36,7 +36,8 @@ class StoreFull(AutomationError):
 class House:
     """What both have: files, a claim that can go stale, and calls that fail when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
         self.stored: dict[str, bytes] = {}
         self.heard: list[Any] = []
         self.stale = False
@@ -49,7 +50,7 @@ class House:
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Waits, with a limit, for something that depends on what was heard."""
-        async with asyncio.timeout(LIMIT_S), self._news:
+        async with asyncio.timeout(self.limit_s), self._news:
             await self._news.wait_for(fact)
 
     async def hear(self, request: Any, context: Context, *, token: bytes | None = b"claim") -> None:
@@ -79,8 +80,8 @@ class House:
 class DataHouse(House, processing_service_pb2_grpc.ProcessingServiceServicer):
     """One job, and one version of one dataset."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
         self.job = b'{"op": "process"}'
         self.inputs = {"upload.csv": b"a,b\n1,2\n", "source/manifest.json": b"{}"}
         self.version = {"train.parquet": b"a lot of rows", "train.windows.parquet": b"windows"}
@@ -148,14 +149,14 @@ class DataHouse(House, processing_service_pb2_grpc.ProcessingServiceServicer):
         if self.damages:
             self.damages -= 1
             content = b"#" + content[1:]
-        return [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)]
+        return chunked(content)
 
 
 class ModelHouse(House, training_service_pb2_grpc.TrainingServiceServicer):
     """One run."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
         self.job = b'{"op": "train"}'
         self.claim = training_service_pb2.ClaimRunResponse(
             run_token=b"claim", run_id="run_1", data_id="data_1", data_version=2, processes=1, threads=2, device="cpu"
@@ -195,14 +196,19 @@ class ModelHouse(House, training_service_pb2_grpc.TrainingServiceServicer):
     async def DownloadFile(self, request: Any, context: Context) -> AsyncIterator[Any]:
         await self.hear(request, context, token=request.run_token)
         content = self.checkpoint[request.name]
-        for at in range(0, len(content), CHUNK):
-            yield training_service_pb2.DownloadFileResponse(chunk=content[at : at + CHUNK])
+        for chunk in chunked(content):
+            yield training_service_pb2.DownloadFileResponse(chunk=chunk)
 
     async def FinishRun(self, request: Any, context: Context) -> Any:
         await self.hear(request, context, token=request.run_token)
         answer = training_service_pb2.FinishRunResponse()
         answer.result.update({"model_id": "model_1", "model_version": 4, "run_id": "run_1"})
         return answer
+
+
+def chunked(content: bytes) -> list[bytes]:
+    size = max(CHUNK, len(content) // MAX_CHUNKS)
+    return [content[at : at + size] for at in range(0, len(content), size)]
 
 
 def _info(name: str, content: bytes) -> Any:

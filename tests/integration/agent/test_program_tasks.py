@@ -1,15 +1,12 @@
 """`data_processing` and `model_training` tasks: the real SDK, handlers and program guard; services kept in memory."""
 
-import asyncio
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 
@@ -17,53 +14,11 @@ from automesh.core.errors import ValidationError
 from automesh.data.v1 import dataset_pb2, processing_service_pb2
 from automesh.model.v1 import training_service_pb2
 from automesh.orchestrator.v1 import work_service_pb2
-from automesh.sdk import Agent
-from automesh.testing.agents import at_work
-from automesh.testing.mesh import in_process_mesh
-from automesh.testing.orchestrator import FakeOrchestrator
-from services.agent.clients.dataset_cache import DatasetCache
-from services.agent.clients.datasets import Datasets
 from services.agent.clients.program.program import Programs
-from services.agent.clients.trainings import Trainings
-from services.agent.clients.work_dir import opened
-from services.agent.domain.gpus import Gpu, GpuLeases
-from services.agent.handlers.data_processing import DataProcessing
-from services.agent.handlers.model_training import ModelTraining
-from tests.integration.agent.houses import LIMIT_S, DataHouse, ModelHouse
+from tests.integration.agent.works import Works, working
 
+LIMIT_S = 20.0
 STAND_IN = Path(__file__).parent / "programs" / "stand_in.py"
-GPU = Gpu(3, "GPU-abc", "NVIDIA H100 80GB HBM3", 80 * 1024**3)
-
-
-class ServiceConnection:
-    """A Connection with a channel to each service, with the certificate of an agent."""
-
-    def __init__(self, channels: dict[str, grpc.aio.Channel]) -> None:
-        self._channels = channels
-
-    def channel(self, service: str) -> grpc.aio.Channel:
-        return self._channels[service]
-
-    async def metadata(self) -> tuple[tuple[str, str], ...]:
-        return ()
-
-
-@dataclass
-class Works:
-    """An agent at work for all three services."""
-
-    orchestrator: FakeOrchestrator
-    data: DataHouse
-    model: ModelHouse
-    folder: Path
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def done(self, type: str, **fields: Any) -> Any:
-        async with asyncio.timeout(LIMIT_S):
-            return await self.orchestrator.done(self.orchestrator.lease(type, {}, **fields))
-
-    def attempts(self) -> list[Path]:
-        return list((self.folder / "work").glob("*/attempt-*"))
 
 
 @pytest.fixture
@@ -71,34 +26,9 @@ async def works(tmp_path: Path) -> AsyncIterator[Works]:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
     python.chmod(0o755)
-    data, model = DataHouse(), ModelHouse()
-    async with (
-        FakeOrchestrator() as fake,
-        in_process_mesh("data", [data.bound()]) as data_mesh,
-        in_process_mesh("model", [model.bound()]) as model_mesh,
-    ):
-        held = Works(fake, data, model, tmp_path)
-        connection = ServiceConnection(
-            {"data": await data_mesh.channel("agent"), "model": await model_mesh.channel("agent")}
-        )
-        programs = Programs({"PATH": os.environ["PATH"]}, python=str(python))
-        datasets = Datasets(connection)
-        with opened(tmp_path / "work", "inst_1") as work_dir:
-            training = ModelTraining(
-                Trainings(connection, "127.0.0.1"),
-                DatasetCache(tmp_path / "cache", datasets, max_bytes=10**6),
-                GpuLeases([GPU]),
-                programs,
-                work_dir,
-                silence_s=LIMIT_S,
-                stopping=held.stopping,
-            )
-            agent = Agent(name="agent", slots=3)
-            agent.task("data_processing")(DataProcessing(datasets, programs, work_dir, silence_s=LIMIT_S).run)
-            agent.task("model_training")(training.run)
-            async with at_work(agent, fake, stop_grace_s=float(LIMIT_S)):
-                yield held
-    assert held.attempts() == []
+    programs = Programs({"PATH": os.environ["PATH"]}, python=str(python))
+    async with working(tmp_path, programs, limit_s=LIMIT_S) as works:
+        yield works
 
 
 def job(**fields: Any) -> bytes:
