@@ -49,6 +49,8 @@ class WatchHub:
     def __init__(self, *, limit: int = MAX_WATCHERS) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._limit = limit
+        self._none = asyncio.Event()
+        self._none.set()
         self.watchers = 0
         self.stopping = False
 
@@ -60,13 +62,20 @@ class WatchHub:
         event = asyncio.Event()
         self._waiting[run_id].add(event)
         self.watchers += 1
+        self._none.clear()
         try:
             yield event
         finally:
             self.watchers -= 1
+            if not self.watchers:
+                self._none.set()
             self._waiting[run_id].discard(event)
             if not self._waiting[run_id]:
                 del self._waiting[run_id]
+
+    async def gone(self) -> None:
+        """Returns once nobody watches."""
+        await self._none.wait()
 
     def on_signal(self, run_id: str) -> None:
         """A listener of RunSignals."""
