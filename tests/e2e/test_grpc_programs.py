@@ -27,6 +27,8 @@ SERVICES = {
     "orchestrator": ("TaskService", "WorkService", "ArtifactService"),
     "auth": ("TokenService", "UserService", "ApiKeyService", "CertificateService", "AuditService"),
     "control": ("MeshService", "RegistryService"),
+    "data": ("DataService", "ProcessingService"),
+    "model": ("RunService", "ModelService", "TrainingService", "WebhookService", "InferenceService"),
     "agent": ("AgentService",),
     "gateway": (),
 }

@@ -23,7 +23,7 @@ from automesh.testing.live import LiveStack, until
 
 FREE_PORTS = ("--port", "0", "--control-port", "0")
 EMBEDDED = (*FREE_PORTS, "--registry", "embedded")
-SERVICES = {"control", "auth", "orchestrator", "agent", "gateway"}
+SERVICES = {"control", "auth", "orchestrator", "data", "model", "agent", "gateway"}
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from gateway.settings import Settings as GatewaySettings
 from services.agent.settings import Settings as AgentSettings
 from services.auth.settings import Settings as AuthSettings
 from services.control.settings import Settings as ControlSettings
+from services.data.settings import Settings as DataSettings
+from services.model.settings import Settings as ModelSettings
 from services.orchestrator.settings import Settings as OrchestratorSettings
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -17,6 +19,8 @@ PROGRAMS: dict[str, type[BaseSettings]] = {
     "control": ControlSettings,
     "auth": AuthSettings,
     "orchestrator": OrchestratorSettings,
+    "data": DataSettings,
+    "model": ModelSettings,
     "agent": AgentSettings,
     "gateway": GatewaySettings,
 }

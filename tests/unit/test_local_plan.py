@@ -57,16 +57,30 @@ def by_name(plan: Plan) -> dict[str, Program]:
 
 def test_databases_wait_for_nothing_and_who_keeps_data_waits_for_them(state: LocalState) -> None:
     programs = by_name(planned(state))
-    assert list(programs) == ["postgres", "redis", "control", "auth", "orchestrator", "agent", "gateway"]
+    assert list(programs) == [
+        *("postgres", "redis", "control", "auth", "orchestrator", "data", "model", "agent", "gateway")
+    ]
     assert programs["postgres"].needs == frozenset()
-    assert programs["auth"].needs == programs["orchestrator"].needs == {INIT, "postgres", "redis"}
+    for name in ("auth", "orchestrator", "data", "model"):
+        assert programs[name].needs == {INIT, "postgres", "redis"}
     assert programs["control"].needs == programs["gateway"].needs == programs["agent"].needs == {INIT}
 
 
 def test_whoever_leaves_the_registry_or_gives_work_back_is_stopped_before_who_is_told(state: LocalState) -> None:
     programs = by_name(planned(state, agents=2))
-    assert programs["gateway"].uses >= {"agent-1", "agent-2", "orchestrator", "auth", "control", "consul"}
-    assert programs["agent-1"].uses >= {"orchestrator", "auth", "control", "consul"}
+    assert programs["gateway"].uses >= {
+        "agent-1",
+        "agent-2",
+        "data",
+        "model",
+        "orchestrator",
+        "auth",
+        "control",
+        "consul",
+    }
+    assert programs["agent-1"].uses >= {"data", "model", "orchestrator", "auth", "control", "consul"}
+    assert programs["model"].uses >= {"data", "orchestrator", "auth", "control", "consul"}
+    assert programs["data"].uses >= {"orchestrator", "auth", "control", "consul"}
     assert programs["orchestrator"].uses >= {"auth", "control", "consul"}
     assert programs["auth"].uses >= {"control", "consul"}
     assert programs["control"].uses == {"consul"}
@@ -75,7 +89,7 @@ def test_whoever_leaves_the_registry_or_gives_work_back_is_stopped_before_who_is
 def test_each_service_has_its_own_identity_and_any_free_port(state: LocalState) -> None:
     plan = planned(state)
     programs = by_name(plan)
-    for service in ("auth", "orchestrator", "agent", "gateway"):
+    for service in ("auth", "orchestrator", "data", "model", "agent", "gateway"):
         assert programs[service].env["AUTOMESH_IDENTITY_DIR"] == str(state.identities(service))
         assert programs[service].env["AUTOMESH_LISTEN_PORT"] == "0"
     assert programs["control"].env["AUTOMESH_LISTEN_PORT"] == str(plan.control_port)
@@ -103,6 +117,10 @@ def test_databases_of_ones_own_are_used_and_none_is_started(state: LocalState) -
     assert programs["auth"].needs == {INIT}
     assert programs["auth"].env["AUTOMESH_POSTGRES_DSN"] == "postgresql://own/db"
     assert programs["orchestrator"].env["AUTOMESH_REDIS_URL"] == "redis://own"
+    for service in ("data", "model"):
+        assert programs[service].env["AUTOMESH_POSTGRES_DSN"] == "postgresql://own/db"
+        assert programs[service].env["AUTOMESH_KEYRING_FILE"] == str(state.keyring)
+        assert programs[service].env["AUTOMESH_BLOBS_URL"] == state.blobs.as_uri()
 
 
 @pytest.mark.usefixtures("no_consul")

@@ -23,6 +23,7 @@ from automesh.local.tether import tethered
 from automesh.mesh.identity import IdentityFiles
 
 CONTROL, AUTH, ORCHESTRATOR, AGENT, GATEWAY = "control", "auth", "orchestrator", "agent", "gateway"
+DATA, MODEL = "data", "model"
 INIT = "init"
 """The step that makes certificates and keys; every service needs it."""
 
@@ -35,8 +36,10 @@ _USES: Mapping[str, frozenset[str]] = {
     CONTROL: frozenset({CONSUL}),
     AUTH: frozenset({CONSUL, CONTROL}),
     ORCHESTRATOR: frozenset({CONSUL, CONTROL, AUTH}),
-    AGENT: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
-    GATEWAY: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
+    DATA: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
+    MODEL: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA}),
+    AGENT: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, MODEL}),
+    GATEWAY: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, MODEL}),
 }
 """Who is stopped before whom: leaving the registry, giving work back and the last audit entries need a listener."""
 
@@ -124,13 +127,13 @@ class Services:
         self._trust_domain = env.get("AUTOMESH_TRUST_DOMAIN", "automesh.local")
 
     def programs(self, databases: Iterable[str]) -> list[Program]:
-        """All of them; `databases` are the programs that auth and orchestrator need first."""
+        """All of them; `databases` are the programs that those need first who keep something."""
         stored = frozenset(databases)
         agents = self._agents()
         return [
             self._service(CONTROL, told={"AUTOMESH_LISTEN_PORT": str(self._control_port), **self._expected()}),
             self._service(AUTH, needs=stored),
-            self._service(ORCHESTRATOR, needs=stored),
+            *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA, MODEL)),
             *agents,
             self._gateway(frozenset(agent.name for agent in agents)),
         ]
@@ -193,7 +196,7 @@ class Services:
 
     def _expected(self) -> dict[str, str]:
         """Without agents the mesh is whole, too."""
-        names = [AUTH, CONTROL, ORCHESTRATOR, *([AGENT] if self._options.agents else []), GATEWAY]
+        names = [AUTH, CONTROL, ORCHESTRATOR, DATA, MODEL, *([AGENT] if self._options.agents else []), GATEWAY]
         return {} if "AUTOMESH_EXPECTED_SERVICES" in self._env else {"AUTOMESH_EXPECTED_SERVICES": ",".join(names)}
 
 
