@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
@@ -21,7 +22,16 @@ MAX_CUTS, CUT_PAUSE_S = 60, 0.5
 """A watch bears an orchestrator or gateway that is away for so many pauses in a row."""
 PAGE = 1000
 ADMIN = "admin"
+CHUNK_BYTES = 1024 * 1024
+SLOW_S = 600.0
+"""The longest silence within a file that is sent, fetched or converted."""
 Json = dict[str, Any]
+Told = Callable[[int], object]
+"""Is told a number of bytes, as they pass."""
+
+
+def _nobody(_bytes: int) -> None:
+    """Nobody wants to know."""
 
 
 class Api:
@@ -89,16 +99,35 @@ class Api:
             else:
                 return
 
-    def download(self, path: str, file: Path) -> None:
-        """Writes a file of the platform to `file`."""
-        with self._sending(), self._http.stream("GET", path, headers=self._headers()) as response:
+    def download(self, path: str, file: Path, *, told: Told = _nobody, **query: Any) -> None:
+        """Writes a file of the platform to `file`, all or nothing; `told` hears how many bytes came."""
+        fresh = file.with_name(f".{file.name}.part")
+        timeout = httpx.Timeout(TIMEOUT_S, read=SLOW_S)
+        with (
+            self._sending(),
+            self._http.stream("GET", path, params=_query(query), headers=self._headers(), timeout=timeout) as response,
+        ):
             if response.is_error:
                 response.read()
                 raise _failure(response)
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("wb") as out:
-                for chunk in response.iter_bytes():
-                    out.write(chunk)
+            try:
+                with fresh.open("wb") as out:
+                    for chunk in response.iter_bytes():
+                        out.write(chunk)
+                        told(len(chunk))
+                fresh.replace(file)
+            finally:
+                fresh.unlink(missing_ok=True)
+
+    def upload(self, path: str, file: Path, *, content_type: str, told: Told = _nobody, **query: Any) -> Json:
+        """POSTs a file as it is; `told` hears how many bytes went."""
+        with file.open("rb") as opened, self._sending():
+            size = os.fstat(opened.fileno()).st_size
+            headers = {**self._headers(), "content-type": content_type, "content-length": str(size)}
+            timeout = httpx.Timeout(TIMEOUT_S, read=SLOW_S, write=SLOW_S)
+            body = _chunks(opened, told)
+            return _checked(self._http.post(path, content=body, params=_query(query), headers=headers, timeout=timeout))
 
     def login(self, username: str, password: str) -> None:
         """Signs in by name and password, and remembers it."""
@@ -197,6 +226,12 @@ def _load_session(target: Target) -> Json:
     except (OSError, ValueError):
         return {}
     return session if isinstance(session, dict) and session.get("url") == target.url else {}
+
+
+def _chunks(file: BinaryIO, told: Told) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+        told(len(chunk))
 
 
 def _query(query: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -14,7 +14,12 @@ NEXT_STEPS = {
     "UNAUTHENTICATED": "Sign in: automesh login",
     "PERMISSION_DENIED": "See what you may do: automesh whoami",
     "TASK_NOT_FOUND": "See your tasks: automesh task list",
+    "MODEL_NOT_FOUND": "See your models: automesh model list",
+    "GATES_NOT_PASSED": "See what was measured: automesh model gates --help   (or say why all the same: --override)",
+    "WEBHOOK_NOT_FOUND": "See your webhooks: automesh webhook list",
     "UNKNOWN_TASK_TYPE": "See what agents can do: automesh agents",
+    "DATASET_NOT_FOUND": "See your datasets: automesh data list",
+    "DATASET_IN_USE": "See what was made of it: automesh data lineage DATA_ID",
     "UNAVAILABLE": "See what is wrong: automesh status",
 }
 

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from automesh.cli import account, demo, mesh, stack, tasks
+from automesh.cli import account, data, demo, mesh, stack, tasks
 from automesh.cli.context import common_flags
 from automesh.cli.output import errors, literal
 from automesh.core.errors import AutomationError
@@ -28,6 +28,7 @@ cli.command()(account.token)
 cli.command()(account.audit)
 cli.command("agents")(account.agents)
 cli.add_typer(tasks.app, name="task")
+cli.add_typer(data.app, name="data")
 cli.add_typer(mesh.app, name="mesh")
 cli.add_typer(account.certificates, name="cert")
 cli.add_typer(account.keys, name="key")
