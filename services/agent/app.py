@@ -118,12 +118,15 @@ class Handlers:
             silence_s=settings.program_silence_s,
             stopping=self._stopping,
         )
-        return [
+        lacking = missing(model_training.LIBRARIES, extra="model")
+        offers = [
             Offer(data_processing.TYPE, data_processing.DESCRIPTION, processing.run,
                   absent=missing(data_processing.LIBRARIES, extra="data")),
-            Offer(model_training.TYPE, model_training.DESCRIPTION, training.run,
-                  absent=missing(model_training.LIBRARIES, extra="model")),
+            Offer(model_training.TYPE, model_training.DESCRIPTION, training.run, absent=lacking),
         ]  # fmt: skip
+        if self._gpus.gpus:  # runs that need a GPU are sent to agents that offer this
+            offers.append(Offer(model_training.GPU_TYPE, model_training.GPU_DESCRIPTION, training.run, absent=lacking))
+        return offers
 
 
 def agent_of(settings: Settings, offers: Sequence[Offer]) -> tuple[Agent, Sequence[Ability]]:

@@ -25,6 +25,8 @@ from services.agent.handlers.failure import tell_failure
 from services.agent.handlers.training_relay import TrainingRelay
 
 TYPE = "model_training"
+GPU_TYPE = "model_training.gpu"
+GPU_DESCRIPTION = "As model_training, for runs that need a GPU: the model service sends those here."
 DESCRIPTION = (
     "Trains a model on a version of a dataset, streams its progress to the model service, registers what came of it. "
     'Input: {"run_id": ...} as the model service submits it, or a TrainingSpec as JSON.'

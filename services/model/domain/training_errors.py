@@ -127,8 +127,9 @@ class PluginFailed(TrainingError):
 
 
 class CheckpointDamaged(TrainingError):
-    """A checkpoint was cut or altered."""
+    """A checkpoint was cut or altered. The next attempt is given the one before."""
 
+    retryable = True
     reason = "CHECKPOINT_DAMAGED"
 
 
