@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import IO
 
-from services.model.trainer.job import Job
+from services.model.trainer.job import Job, Rendezvous
 from services.model.trainer.ranks import Place
 
 
@@ -64,6 +64,14 @@ def become_torchrun(job: Job, stream: IO[str]) -> None:
     os.execve(sys.executable, [sys.executable, *torchrun_arguments(job)], environment)  # noqa: S606 - becoming it is the point
 
 
+def _order(meeting: Rendezvous) -> Sequence[str]:
+    """Nodes are numbered in the order of their names, and only the first one's name must be an address: the node that
+    hosts the meeting has to be the first, as the agent there is the one that listens."""
+    host = meeting.endpoint.rpartition(":")[0]
+    name = host if meeting.host_here else f"~{uuid.uuid4().hex}"  # "~" comes after whatever an address begins with
+    return [f"--rdzv-conf=is_host={str(meeting.host_here).lower()}", f"--local-addr={name}"]
+
+
 def torchrun_arguments(job: Job) -> Sequence[str]:
     """On one node the launcher meets itself in a file: no port is opened."""
     meeting = job.rendezvous
@@ -73,7 +81,7 @@ def torchrun_arguments(job: Job) -> Sequence[str]:
         store.parent.mkdir(parents=True, exist_ok=True)
         rendezvous += [f"--rdzv-endpoint={store}", "--rdzv-conf=store_type=file", "--local-addr=127.0.0.1"]
     else:
-        rendezvous += [f"--rdzv-endpoint={meeting.endpoint}"]
+        rendezvous += [f"--rdzv-endpoint={meeting.endpoint}", *_order(meeting)]
     return [
         "-m",
         "torch.distributed.run",

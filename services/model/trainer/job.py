@@ -26,6 +26,8 @@ class Rendezvous:
     id: str = ""
     nodes: int = 1
     restarts: int = 3
+    host_here: bool = True
+    """Whether this node opens the meeting; the first of all processes is then here, and speaks for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,7 @@ class Job:
     def learning_digest(self) -> str:
         """SHA-256 over all that decides which weights come out: a checkpoint is good for this alone."""
         content = {k: v for k, v in training_spec_json(self.spec).items() if k not in _BESIDE_THE_POINT}
+        content["optimization"].pop("epochs")  # a training that is resumed may be given more of them
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -86,6 +89,7 @@ def _job(folder: Path, content: Mapping[str, Any]) -> Job:
             id=str(meeting.get("id", "")),
             nodes=int(meeting.get("nodes") or spec.resources.nodes),
             restarts=int(meeting.get("restarts", 3)),
+            host_here=bool(meeting.get("host_here", True)),
         ),
         ray_address=str(content.get("ray_address", "")),
     )
