@@ -23,6 +23,7 @@ from automesh.mesh.caller import Caller
 from automesh.mesh.errors import STATUS, Unimplemented, abort
 from automesh.mesh.identity import BadIdentity, SpiffeId
 from automesh.mesh.policy import AccessTable, Rule
+from automesh.mesh.requests import whole
 from automesh.mesh.tokens import Claims, TokenVerifier
 from automesh.telemetry.metrics import ServerMetrics
 from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT, new_request_id, new_traceparent, valid_traceparent
@@ -71,8 +72,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         behaviour: Any = handler.stream_stream or handler.stream_unary or handler.unary_stream or handler.unary_unary
         # A streaming method that is no generator writes its messages through the context, and so returns like a unary.
         streams = handler.response_streaming and inspect.isasyncgenfunction(inspect.unwrap(behaviour))
+        uploads = handler.request_streaming and not handler.response_streaming
         return make(
-            guard.stream(behaviour) if streams else guard.unary(behaviour),
+            guard.stream(behaviour) if streams else guard.unary(_taking_whole(behaviour) if uploads else behaviour),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -112,6 +114,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def audit(self) -> AuditLog:
         """Where entries go."""
         return self._audit
+
+
+def _taking_whole(behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def take(requests: Any, context: Context) -> Any:
+        async with aclosing(whole(requests)) as checked:
+            return await behaviour(checked, context)
+
+    return take
 
 
 class _Guard:
@@ -299,7 +309,7 @@ def _code_name(context: Context) -> str:
 
 
 def _given_reason(request: Any) -> str:
-    """Why the caller says that it must be: what overrides a rule, or stops something, is found again with its reason."""
+    """Why the caller says that it must be: what overrides a rule or stops something is found again with its reason."""
     for name in _REASONS:
         if isinstance(given := getattr(request, name, ""), str) and given:
             return given
