@@ -42,6 +42,10 @@ class Api:
         self._http = httpx.Client(base_url=f"{target.url}/api/v1", timeout=TIMEOUT_S, verify=_trust(target.ca_file))
         self._session = _load_session(target)
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Json:
         """GET; query values that are None or empty are left out."""
         return self._call("GET", path, params=_query(query))

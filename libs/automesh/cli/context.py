@@ -21,8 +21,10 @@ def settings_of(context: typer.Context) -> CliSettings:
 
 
 def api_of(context: typer.Context) -> Api:
-    """A client of the target that the flags name."""
-    return Api(find_target(settings_of(context)))
+    """A client of the target that the flags name, closed with the command."""
+    api = Api(find_target(settings_of(context)))
+    context.call_on_close(api.close)
+    return api
 
 
 def _print_version(wanted: bool) -> None:
