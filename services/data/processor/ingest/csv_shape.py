@@ -25,12 +25,13 @@ class CsvShape:
     names: list[str]
     rows: int = 0
     lines: int = field(default=1, repr=False)  # physical lines before the next record, and 1
+    empty: int = field(default=0, repr=False)  # empty records that nothing has followed yet
+    empty_line: int = field(default=0, repr=False)  # where they begin
 
 
 def csv_shape(path: Path, name: str, delimiter: str) -> CsvShape:
     """Goes through a UTF-8 file once. Raises DataUnreadable naming the line of the first ragged record."""
     shape: CsvShape | None = None
-    blank = 0  # the line of an empty record that more records may or may not follow
     with path.open("rb") as file:
         rest = b""
         while True:
@@ -41,7 +42,7 @@ def csv_shape(path: Path, name: str, delimiter: str) -> CsvShape:
             if block and shape is None:
                 shape, block = _header(block, name, delimiter)
             if block and shape is not None:
-                blank = _count(block, shape, name, ord(delimiter), blank)
+                _count(block, shape, name, ord(delimiter))
             if not chunk:
                 break
     if shape is None:
@@ -95,8 +96,8 @@ def _nth_newline(block: bytes, count: int) -> int:
     return at
 
 
-def _count(block: bytes, shape: CsvShape, name: str, delimiter: int, blank: int) -> int:
-    """Adds the records of a block; returns the line of an empty one at its end, or 0."""
+def _count(block: bytes, shape: CsvShape, name: str, delimiter: int) -> None:
+    """Adds the records of a block. Empty ones at the end of the file are none; of one column, others are nulls."""
     array = np.frombuffer(block, np.uint8)
     newlines = np.flatnonzero(array == _NEWLINE)
     between = np.flatnonzero(array == delimiter)
@@ -108,20 +109,27 @@ def _count(block: bytes, shape: CsvShape, name: str, delimiter: int, blank: int)
     starts = np.concatenate(([0], ends[:-1] + 1))
     fields = np.diff(np.searchsorted(between, ends), prepend=0) + 1
     empty = (ends == starts) | ((ends == starts + 1) & (array[starts] == _RETURN))
-    trailing = _trailing(empty) if len(shape.names) > 1 else 0
+    trailing = _trailing(empty)
     kept = len(ends) - trailing
-    wrong = (fields[:kept] != len(shape.names)) | (empty[:kept] if len(shape.names) > 1 else False)
-    if kept and blank:
-        _ragged(name, blank, 0, len(shape.names))
+
+    def line(record: int) -> int:
+        return shape.lines + int(np.searchsorted(newlines, starts[record]))
+
+    wrong = fields[:kept] != len(shape.names)
+    if len(shape.names) > 1:
+        if kept and shape.empty:
+            _ragged(name, shape.empty_line, 0, len(shape.names))
+        wrong |= empty[:kept]
     if wrong.any():
         first = int(np.argmax(wrong))
-        line = shape.lines + int(np.searchsorted(newlines, starts[first]))
-        _ragged(name, line, 0 if empty[first] else int(fields[first]), len(shape.names))
-    shape.rows += kept
-    if trailing and not blank:
-        blank = shape.lines + int(np.searchsorted(newlines, starts[kept]))
+        _ragged(name, line(first), 0 if empty[first] else int(fields[first]), len(shape.names))
+    if kept:
+        shape.rows += kept + shape.empty
+        shape.empty = 0
+    if trailing and not shape.empty:
+        shape.empty_line = line(kept)
+    shape.empty += trailing
     shape.lines += len(newlines)
-    return blank
 
 
 def _trailing(empty: npt.NDArray[np.bool_]) -> int:

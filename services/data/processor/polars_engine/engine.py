@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,7 +27,7 @@ from services.data.processor.polars_engine.expressions import compiled
 from services.data.processor.polars_engine.frame import MAX_PENDING, PolarsFrame
 from services.data.processor.polars_engine.order import check_keys, is_ordered
 from services.data.processor.resampling import resampled
-from services.data.processor.summary import Moments, Summary, merged
+from services.data.processor.summary import Moments, Summary, merged, moments
 from services.data.processor.windows import run_lengths
 
 BLOCK = 1_048_576
@@ -41,6 +42,7 @@ class PolarsEngine:
         self._scratch = scratch
         self._layout = Layout()
         self._writer = ThreadPoolExecutor(1, "writer")
+        self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "summary")
 
     def open(self, rows: Rows, layout: Layout) -> PolarsFrame:
         self._layout = layout
@@ -166,7 +168,7 @@ class PolarsEngine:
         keys = frame.lazy.select(self._layout.series).collect(engine="streaming").to_series()
         starts, lengths = run_lengths(keys)
         codes = np.array([parts[name] for name in keys.gather(starts).to_list()], np.uint8)
-        return self._beside(frame, np.repeat(codes, lengths))
+        return self._apart(self._beside(frame, np.repeat(codes, lengths)))
 
     def divide_by_time(self, frame: PolarsFrame, test: float, validation: float) -> PolarsFrame:
         frame = self._ordered(frame)
@@ -183,11 +185,14 @@ class PolarsEngine:
     def summaries(self, frame: PolarsFrame, columns: Sequence[str]) -> dict[str, Summary]:
         if frame.pending >= MAX_PENDING:
             frame = self._settled(frame)
-        blocks: list[pl.DataFrame] = [self._moments(block, frame, columns) for block in self._blocks(frame)]
-        return {name: merged(Moments(*block[name].item().values()) for block in blocks) for name in columns}
+        found: dict[str, list[Moments]] = {name: [] for name in columns}
+        for block in self._blocks(frame, columns):
+            for name, moments_of in zip(columns, self._pool.map(moments, block.get_columns()), strict=True):
+                found[name].append(moments_of)
+        return {name: merged(blocks) for name, blocks in found.items()}
 
     def rows(self, frame: PolarsFrame, columns: Sequence[str], *, train_only: bool = False) -> pl.DataFrame:
-        lazy = frame.lazy.filter(pl.col(PART) == TRAIN) if train_only and frame.divided else frame.lazy
+        lazy = frame.part(TRAIN) if train_only and frame.divided else frame.lazy
         return lazy.select(*columns, ROW).collect(engine="streaming")
 
     def rows_at(self, frame: PolarsFrame, positions: Sequence[int]) -> pl.DataFrame:
@@ -200,7 +205,7 @@ class PolarsEngine:
             return [self._part(frame, frame.lazy.drop(ROW), PARTS[TRAIN], folder)]
         made = []
         for code, name in enumerate(PARTS):
-            lazy = frame.lazy.filter(pl.col(PART) == code).drop(ROW, PART)
+            lazy = frame.part(code).drop(ROW, PART)
             part = self._part(frame, lazy, name, folder)
             if part.rows or code == TRAIN:
                 made.append(part)
@@ -209,30 +214,20 @@ class PolarsEngine:
     def _part(self, frame: PolarsFrame, lazy: pl.LazyFrame, name: str, folder: Path) -> Part:
         path = folder / f"{name}.parquet"
         if self._scratch.holds(frame.size):
-            held = lazy.collect(engine="streaming").rechunk()
+            held = lazy.collect().rechunk()
             written = self._writer.submit(sink, held.lazy(), path) if held.height else None
             return Part(name, path, held.height, held.schema, held, written)
         sink(lazy, path)
         return opened(name, path)
 
-    def _blocks(self, frame: PolarsFrame) -> Iterator[pl.LazyFrame]:
-        """Of fixed numbers of rows, so that sums are the same every time, whatever the number of threads."""
-        for start in range(0, max(frame.rows, 1), BLOCK):
-            yield frame.lazy.slice(start, BLOCK)
-
-    def _moments(self, block: pl.LazyFrame, frame: PolarsFrame, columns: Sequence[str]) -> pl.DataFrame:
-        schema = frame.schema()
-        chosen = []
-        for name in columns:
-            values = _without_nan(name, schema[name])
-            if frame.divided:
-                values = values.filter(pl.col(PART) == TRAIN)
-            values = values.drop_nulls().cast(pl.Float64)
-            squares = values.var(ddof=0) * values.len()
-            wanted = [values.len(), values.mean(), squares, values.min(), values.max()]
-            named = [one.alias(str(place)) for place, one in enumerate(wanted)]
-            chosen.append(pl.struct(named).alias(name))
-        return block.select(chosen).collect()
+    def _blocks(self, frame: PolarsFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Training rows in blocks of fixed size: sums are the same every time, however many threads there are."""
+        rows = frame.rows if frame.blocks is None else frame.blocks[TRAIN]
+        for start in range(0, rows, BLOCK):
+            block = frame.lazy.slice(start, min(BLOCK, rows - start))
+            if frame.divided and frame.blocks is None:
+                block = block.filter(pl.col(PART) == TRAIN)
+            yield block.select(columns).collect()
 
     def _ordered(self, frame: PolarsFrame) -> PolarsFrame:
         if frame.ordered:
@@ -265,12 +260,21 @@ class PolarsEngine:
 
     def _beside(self, frame: PolarsFrame, parts: npt.NDArray[np.uint8]) -> PolarsFrame:
         """With PART, which stands in the order of the rows."""
-        frame = self._settled(frame)
+        frame = replace(self._settled(frame), blocks=None)
         lazy = frame.lazy.drop(PART) if frame.divided else frame.lazy
         if self._scratch.holds(frame.size):
             return replace(frame, lazy=lazy.collect().with_columns(pl.Series(PART, parts)).lazy(), divided=True)
         column = pl.DataFrame({PART: parts}).lazy()
         return replace(frame, lazy=pl.concat([lazy, column], how="horizontal"), divided=True)
+
+    def _apart(self, frame: PolarsFrame) -> PolarsFrame:
+        """Part after part, where that is cheap: the training part is then had without looking at every row."""
+        if not self._scratch.holds(frame.size):
+            return frame
+        rows = frame.lazy.collect()
+        parts = [rows.filter(rows[PART] == code) for code in range(len(PARTS))]
+        blocks = tuple(part.height for part in parts)
+        return replace(frame, lazy=pl.concat(parts).lazy(), blocks=blocks)
 
 
 _NEIGHBOURS: dict[FillMethod, Callable[[pl.Expr], pl.Expr]] = {

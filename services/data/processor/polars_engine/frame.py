@@ -16,7 +16,10 @@ MAX_PENDING = 16
 
 @dataclass(frozen=True, slots=True)
 class PolarsFrame:
-    """`pending` operations since rows were settled; `ordered` by series, time and position; `divided` into parts."""
+    """`pending` operations since rows were settled; `ordered` by series, time and position; `divided` into parts.
+
+    `blocks`: rows of each part, where the parts stand one after the other.
+    """
 
     lazy: pl.LazyFrame
     rows: int
@@ -24,6 +27,7 @@ class PolarsFrame:
     pending: int = 0
     ordered: bool = False
     divided: bool = False
+    blocks: tuple[int, ...] | None = None
 
     def schema(self) -> dict[str, ColumnType]:
         """The columns but ROW and PART."""
@@ -34,4 +38,11 @@ class PolarsFrame:
     def then(self, lazy: pl.LazyFrame, *, cost: int = 1, ordered: bool | None = None) -> PolarsFrame:
         """After one more operation. One that changes the number of rows costs MAX_PENDING."""
         in_order = self.ordered if ordered is None else ordered
-        return replace(self, lazy=lazy, pending=self.pending + cost, ordered=in_order)
+        blocks = self.blocks if in_order and cost < MAX_PENDING else None
+        return replace(self, lazy=lazy, pending=self.pending + cost, ordered=in_order, blocks=blocks)
+
+    def part(self, code: int) -> pl.LazyFrame:
+        """The rows of a part."""
+        if self.blocks is not None:
+            return self.lazy.slice(sum(self.blocks[:code]), self.blocks[code])
+        return self.lazy.filter(pl.col(PART) == code)
