@@ -14,6 +14,7 @@ SELECT webhook_id, now() AS now,
                                LIMIT $3) AS first) AS waiting
   FROM webhook AS w
  WHERE tenant_id = $1 AND (events = '{}' OR $2 = ANY (events)) ORDER BY webhook_id LIMIT $4
+   FOR KEY SHARE OF w -- none of them is deleted before its delivery is there
 """
 INSERT = """
 INSERT INTO delivery (delivery_id, tenant_id, webhook_id, event, body, state, next_at, last_error)
