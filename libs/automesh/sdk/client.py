@@ -14,25 +14,31 @@ from google.protobuf.struct_pb2 import Struct
 from automesh.core.backoff import Backoff
 from automesh.core.errors import Unavailable, ValidationError
 from automesh.core.ids import new_id
+from automesh.data.v1 import data_service_pb2 as data_pb
+from automesh.data.v1 import dataset_pb2
 from automesh.mesh.errors import translating_errors
+from automesh.model.v1 import run_pb2, run_service_pb2, training_pb2
 from automesh.orchestrator.v1 import artifact_service_pb2 as artifact_pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as artifact_rpc
 from automesh.orchestrator.v1 import task_pb2
 from automesh.orchestrator.v1 import task_service_pb2 as pb
 from automesh.orchestrator.v1 import task_service_pb2_grpc as rpc
 from automesh.sdk.connection import Connection
+from automesh.sdk.datasets import Datasets
+from automesh.sdk.trainings import Trainings
 
 FINISHED = frozenset({task_pb2.TASK_STATUS_COMPLETED, task_pb2.TASK_STATUS_FAILED, task_pb2.TASK_STATUS_CANCELLED})
 PAGE = 200
 
 
 class Client:
-    """Tasks and their artifacts. Made from a `Connection`; keeps nothing of its own."""
+    """Tasks and their artifacts, data and trainings. Made from a `Connection`; keeps nothing of its own."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._tasks = rpc.TaskServiceStub(connection.channel("orchestrator"))
         self._artifacts = artifact_rpc.ArtifactServiceStub(connection.channel("orchestrator"))
+        self._datasets, self._trainings = Datasets(connection), Trainings(connection)
 
     async def create_task(
         self,
@@ -140,6 +146,26 @@ class Client:
             await self._fetch(task_id, artifact.name, path)
             paths.append(path)
         return paths
+
+    async def upload_file(self, content: bytes | Path, name: str = "", *, sha256: str = "") -> dataset_pb2.Upload:
+        """Sends a file to the data service. See Datasets.upload."""
+        return await self._datasets.upload(content, name, sha256=sha256)
+
+    async def process(
+        self, request: data_pb.ProcessDataRequest, *, wait_s: float | None = None
+    ) -> dataset_pb2.DatasetVersion:
+        """Has a version of a dataset made. See Datasets.process."""
+        return await self._datasets.process(request, wait_s=wait_s)
+
+    async def train(
+        self, spec: training_pb2.TrainingSpec, *, request_id: str = ""
+    ) -> run_service_pb2.StartTrainingResponse:
+        """Starts a training. See Trainings.start."""
+        return await self._trainings.start(spec, request_id=request_id)
+
+    def watch_training(self, run_id: str, from_sequence: int = 0) -> AsyncGenerator[run_pb2.RunUpdate, None]:
+        """The updates of a run to its end. See Trainings.watch."""
+        return self._trainings.watch(run_id, from_sequence)
 
     async def _fetch(self, task_id: str, name: str, path: Path) -> None:
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
