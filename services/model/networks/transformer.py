@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from services.model.domain.architecture import Transformer
+from services.model.networks.dropout import Dropout
 from services.model.networks.shape import Shape
+
+SHORT = 256
+"""Rows of a window up to which CPUs compute all weights of attention at once."""
 
 
 class TransformerNetwork(nn.Module):
@@ -21,12 +25,11 @@ class TransformerNetwork(nn.Module):
         self.register_buffer("positions", sinusoids(fit.window, shape.hidden), persistent=False)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.head = nn.Linear(shape.hidden, fit.outputs)
-        self.dropout = nn.Dropout(shape.dropout)
         self.positions: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        x = self.dropout(self.entry(x) + self.positions)
+        x = self.entry(x) + self.positions
         for block in self.blocks:
             x = block(x)
         output: Tensor = self.head(x.mean(dim=1))
@@ -43,7 +46,7 @@ class Block(nn.Module):
         self.inner = nn.Linear(shape.hidden, shape.feed_forward)
         self.outer = nn.Linear(shape.feed_forward, shape.hidden)
         self.norm_inner = nn.LayerNorm(shape.hidden)
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = Dropout(shape.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, window, hidden] -> the same shape."""
@@ -61,7 +64,7 @@ class Attention(nn.Module):
         self.projection = nn.Linear(shape.hidden, 3 * shape.hidden)
         self.out = nn.Linear(shape.hidden, shape.hidden)
         self._heads = shape.heads
-        self._dropout = shape.attention_dropout
+        self._dropout = Dropout(shape.attention_dropout)
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
         nn.init.zeros_(self.out.bias)
@@ -76,14 +79,18 @@ class Attention(nn.Module):
         return output
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        dropout = self._dropout if self.training else 0.0
         if query.is_cpu and torch.is_autocast_enabled("cpu"):
-            # Narrow heads in bf16 are slower than in fp32 on CPUs; the linear layers around them are not.
-            with torch.autocast("cpu", enabled=False):
-                return functional.scaled_dot_product_attention(
-                    query.float(), key.float(), value.float(), dropout_p=dropout
-                )
+            return self._attend_bf16(query, key, value)
+        dropout = self._dropout.share if self.training else 0.0
         return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+
+    def _attend_bf16(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """On CPUs the fused kernel is slow in bf16: worth it in fp32 where the table of weights grows too large."""
+        if query.shape[2] > SHORT and not self._dropout.share:
+            with torch.autocast("cpu", enabled=False):
+                return functional.scaled_dot_product_attention(query.float(), key.float(), value.float())
+        weights = torch.softmax(query * query.shape[3] ** -0.5 @ key.transpose(2, 3), dim=3, dtype=torch.bfloat16)
+        return self._dropout(weights) @ value
 
 
 def sinusoids(window: int, width: int) -> Tensor:
