@@ -53,7 +53,7 @@ def show_version(version: Json) -> None:
     details = (
         ("made of", source_text(version.get("source", {}))),
         ("rows", version.get("rows")),
-        ("size", size_text(version["size"]) if version.get("size") else ""),
+        ("size", size_text(version["size"]) if int(version.get("size", 0)) else ""),
         ("digest", version.get("digest")),
         ("task", version.get("taskId")),
         ("window", window_text(version.get("window"))),

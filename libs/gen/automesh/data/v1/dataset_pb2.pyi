@@ -566,7 +566,9 @@ class Upload(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. It is removed then, unless a dataset was made of it (the dataset keeps what it needs)."""
+        """Output only. It is removed then, or once the versions that are being made of it are finished: these keep what they
+        need.
+        """
 
     def __init__(
         self,
