@@ -23,6 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 STATUS_STYLE = {
     "SCHEDULED": "cyan",
+    "QUEUED": "cyan",
     "RUNNING": "blue",
     "COMPLETED": "green",
     "FAILED": "red",
@@ -40,7 +41,7 @@ def print_json(value: Any) -> None:
 
 def short(status: str) -> str:
     """TASK_STATUS_RUNNING -> RUNNING."""
-    for prefix in ("TASK_STATUS_", "HEALTH_STATUS_"):
+    for prefix in ("TASK_STATUS_", "HEALTH_STATUS_", "RUN_STATE_"):
         status = status.removeprefix(prefix)
     return status or "?"
 
