@@ -39,7 +39,6 @@ from services.model.domain.registry_ports import AliasRequests, BasisChanged, De
 from services.model.domain.version import ModelFile, ModelVersion, NewVersion
 from services.model.domain.webhook_ports import DeliveryStore, WebhookDraft, WebhookStore
 from services.model.domain.webhooks import (
-    MAX_PENDING,
     MAX_TRIES,
     Claimed,
     Delivery,
@@ -58,6 +57,7 @@ from services.model.store.webhooks import SqlWebhookStore
 MOVES = itertools.count()
 TENANT, OTHER = "acme", "globex"
 HOLD = timedelta(minutes=2)
+WAITING = 10
 DIGEST = "ab" * 32
 SHIFTS = (
     "UPDATE delivery SET next_at = next_at - $1::interval, claimed_until = claimed_until - $1::interval, "
@@ -151,7 +151,7 @@ def fake_house() -> House:
         nonlocal now
         now += timedelta(seconds=seconds)
 
-    hooks = FakeWebhookStore(clock)
+    hooks = FakeWebhookStore(clock, max_pending=WAITING)
     models = FakeModelStore(clock, announce=hooks.announce)
 
     async def train(model: Model) -> None:
@@ -174,7 +174,7 @@ def sql_house(database: Database) -> House:
         SqlModelStore(database),
         SqlAliasRequests(database),
         SqlWebhookStore(database, sealer),
-        SqlDeliveryStore(database, sealer),
+        SqlDeliveryStore(database, sealer, max_pending=WAITING),
         advance,
         train,
     )
@@ -569,9 +569,9 @@ async def test_a_deleted_webhook_takes_what_waits_with_it(house: House) -> None:
 
 async def test_a_webhook_that_is_stuck_gets_no_more_to_wait(house: House) -> None:
     hook = await house.hook()
-    for _ in range(MAX_PENDING + 1):
+    for _ in range(WAITING + 1):
         await house.deliveries.announce(TENANT, Event("run.failed", {}))
-    found = await house.hooks.deliveries(TENANT, hook.webhook_id, limit=MAX_PENDING + 5, before=None)
+    found = await house.hooks.deliveries(TENANT, hook.webhook_id, limit=WAITING + 5, before=None)
     [failed] = [each for each in found if each.state is State.FAILED]
     assert "mend its receiver" in failed.last_error
 

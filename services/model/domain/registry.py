@@ -74,11 +74,6 @@ class Registry:
         """Raises ModelNotFound."""
         return await self._store.get(tenant_id, model_id)
 
-    async def find(self, tenant_id: str, name_or_id: str) -> Model:
-        """By id, else by name. Raises ModelNotFound."""
-        found = await self._store.find(tenant_id, name_or_id)
-        return found or await self._store.get(tenant_id, name_or_id)
-
     async def list(self, tenant_id: str, query: ModelQuery) -> tuple[Sequence[Model], Model | None]:
         """A page of models, the latest change first, and its last one if more follow."""
         return cut(await self._store.list(tenant_id, replace(query, limit=query.limit + 1)), query.limit)

@@ -35,8 +35,9 @@ class _Sent:
 class FakeWebhookStore:
     """Both stores, since the one reads what the other writes."""
 
-    def __init__(self, now: Clock) -> None:
+    def __init__(self, now: Clock, *, max_pending: int = MAX_PENDING) -> None:
         self._now = now
+        self._max_pending = max_pending
         self._hooks: dict[str, tuple[WebhookDraft, Webhook]] = {}
         self._sent: dict[str, _Sent] = {}
 
@@ -83,7 +84,7 @@ class FakeWebhookStore:
         for _, hook in list(self._hooks.values()):
             if hook.tenant_id == tenant_id and (not hook.content.events or event.kind in hook.content.events):
                 stuck = len([None for sent in self._waiting() if sent.delivery.webhook_id == hook.webhook_id])
-                self._add(hook, event, failed=stuck >= MAX_PENDING)
+                self._add(hook, event, failed=stuck >= self._max_pending)
 
     async def begin(self, tenant_id: str, webhook_id: str, event: Event, *, hold_for: timedelta) -> Claimed:
         """Held from the first moment."""

@@ -10,7 +10,7 @@ from automesh.storage.postgres import ENGINE, Database, Record
 from automesh.storage.sealing import Sealer
 from services.model.domain.events import Event
 from services.model.domain.registry_errors import webhook_not_found
-from services.model.domain.webhooks import MAX_TRIES, Claimed, Delivery, Outcome
+from services.model.domain.webhooks import MAX_PENDING, MAX_TRIES, Claimed, Delivery, Outcome
 from services.model.store.outbox import announce
 from services.model.store.webhooks import delivery, unsealed
 
@@ -53,14 +53,15 @@ DELETE FROM delivery WHERE delivery_id IN (
 class SqlDeliveryStore:
     """A services.model.domain.webhook_ports.DeliveryStore."""
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, max_pending: int = MAX_PENDING) -> None:
         self._database = database
         self._sealer = sealer
+        self._max_pending = max_pending
 
     async def announce(self, tenant_id: str, event: Event) -> None:
         """A transaction of its own; whoever has one calls services.model.store.outbox.announce in it."""
         async with self._database.transaction(tenant_id) as tx:
-            await announce(tx, tenant_id, event, make_id=new_id)
+            await announce(tx, tenant_id, event, make_id=new_id, max_pending=self._max_pending)
 
     async def begin(self, tenant_id: str, webhook_id: str, event: Event, *, hold_for: timedelta) -> Claimed:
         """Held from the first moment: no loop takes it meanwhile."""

@@ -22,10 +22,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 
-async def announce(tx: Connection, tenant_id: str, event: Event, *, make_id: Callable[[str], str]) -> None:
+async def announce(
+    tx: Connection, tenant_id: str, event: Event, *, make_id: Callable[[str], str], max_pending: int = MAX_PENDING
+) -> None:
     """A delivery for each webhook of the tenant that wants the event; those of one that is stuck fail at once."""
-    for hook in await tx.fetch(WANTED, tenant_id, event.kind, MAX_PENDING, MAX_WEBHOOKS):
-        stuck = hook["waiting"] >= MAX_PENDING
+    for hook in await tx.fetch(WANTED, tenant_id, event.kind, max_pending, MAX_WEBHOOKS):
+        stuck = hook["waiting"] >= max_pending
         await tx.execute(
             INSERT,
             make_id("delivery"),
