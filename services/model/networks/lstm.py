@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class LstmNetwork(nn.Module):
     def _layer_by_layer(self, x: Tensor) -> Tensor:
         """As the body computes it, with a faster dropout between its layers: [directions, batch, hidden]."""
         directions = 1 + self._both
-        weights = self.body._flat_weights
+        weights: list[Any] = self.body._flat_weights
         each = len(weights) // self._layers
         start = x.new_zeros(directions, len(x), self.body.hidden_size)
         state = start

@@ -35,14 +35,20 @@ def train(job: Job, place: Place, reporter: Reporter, stopping: Stopping) -> dic
     watched_metric(job.spec, dataset)  # before anything costs time
     ranks: Ranks = Together(place, device, job.out / MEETING) if place.world > 1 else Alone()
     try:
-        return _train(job, dataset, device, ranks, reporter, stopping)
+        loop, found = learn(job, dataset, device, ranks, reporter, stopping)
     finally:
         ranks.close()
+    if place.rank != 0 or loop.best is None:
+        return None
+    reporter.progress(1.0, "measuring and exporting")
+    with stopping.at_once():
+        return Finish(job, dataset, loop.state, loop.best, reporter).run(found)
 
 
-def _train(  # noqa: PLR0917 - what train() has made
+def learn(  # noqa: PLR0917 - what train() has made
     job: Job, dataset: Dataset, device: torch.device, ranks: Ranks, reporter: Reporter, stopping: Stopping
-) -> dict[str, Any] | None:
+) -> tuple[Loop, dict[str, Any]]:
+    """The loop at its end, and what it ran on. Goes on from the latest checkpoint where there is one."""
     identity = {"definition": job.learning_digest, "data": dataset.digest}
     checkpoint = latest(job, identity, ranks)
     assembly = assemble(job.spec, dataset, device, ranks, checkpoint)
@@ -58,11 +64,7 @@ def _train(  # noqa: PLR0917 - what train() has made
         job.spec, dataset, assembly, state, best, ranks=ranks, reporter=reporter, saver=saver, stopping=stopping
     )
     loop.run()
-    if ranks.place.rank != 0 or loop.best is None:
-        return None
-    reporter.progress(1.0, "measuring and exporting")
-    with stopping.at_once():
-        return Finish(job, dataset, loop.state, loop.best, reporter).run(found)
+    return loop, found
 
 
 def choose_device(job: Job, place: Place) -> torch.device:
