@@ -24,16 +24,14 @@ def stability_index(values: pl.Series, reference: Mapping[str, Any]) -> float:
 
 
 def _binned(values: pl.Series, histogram: Mapping[str, Any]) -> tuple[Shares, Shares]:
-    """Counts in the reference's bins; the first and the last are open to their side."""
-    inner = np.array(histogram["edges"][1:-1], np.float64)
-    expected = np.array([float(count) for count in histogram["counts"]], np.float64)
+    """Counts in the reference's bins, and of what lies below and above them."""
+    edges = np.array(histogram["edges"], np.float64)
+    expected = np.array([0.0, *(float(count) for count in histogram["counts"]), 0.0], np.float64)
     if not values.dtype.is_numeric():
         raise ValueError("it was a column of numbers")
     numbers = values.cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
-    if len(expected) == 1:  # all values were the same
-        same = np.isclose(numbers, histogram["edges"][0])
-        return np.append(expected, 0.0), np.array([same.sum(), (~same).sum()], np.float64)
-    places = np.searchsorted(inner, numbers, side="right")
+    places = np.searchsorted(edges, numbers, side="right")
+    places[numbers == edges[-1]] = len(edges) - 1  # the last edge belongs to the last bin
     return expected, np.bincount(places, minlength=len(expected)).astype(np.float64)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from services.data.domain.columns import NUMBERS, ColumnType, Schema
+from services.data.domain.columns import INTEGERS, NUMBERS, ColumnType, Schema
 from services.data.domain.expectations import Expectation
 from services.data.processor.drift import stability_index
 from services.data.processor.engine import ROW
@@ -136,7 +136,8 @@ def _bounds(expectation: Expectation, kind: ColumnType, where: str) -> _Check:
 def _allowed(texts: Sequence[str], kind: ColumnType, where: str) -> list[Any]:
     try:
         if kind in NUMBERS:
-            return [float(text) for text in texts]
+            numbers = [float(text) for text in texts]
+            return [int(number) for number in numbers if number.is_integer()] if kind in INTEGERS else numbers
         if kind is ColumnType.BOOLEAN:
             return [{"true": True, "false": False}[text.lower()] for text in texts]
     except (ValueError, KeyError):
