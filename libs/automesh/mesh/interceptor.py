@@ -23,7 +23,7 @@ from automesh.mesh.caller import Caller
 from automesh.mesh.errors import STATUS, Unimplemented, abort
 from automesh.mesh.identity import BadIdentity, SpiffeId
 from automesh.mesh.policy import AccessTable, Rule
-from automesh.mesh.requests import whole
+from automesh.mesh.requests import WholeRequests
 from automesh.mesh.tokens import Claims, TokenVerifier
 from automesh.telemetry.metrics import ServerMetrics
 from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT, new_request_id, new_traceparent, valid_traceparent
@@ -118,8 +118,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 def _taking_whole(behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
     async def take(requests: Any, context: Context) -> Any:
-        async with aclosing(whole(requests)) as checked:
-            return await behaviour(checked, context)
+        return await behaviour(WholeRequests(requests), context)
 
     return take
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 SETTLE_S = 0.01
@@ -11,8 +11,21 @@ SETTLE_S = 0.01
 the call is cancelled."""
 
 
-async def whole(requests: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    """The requests. Ends only for a client that said that it is done, so that nothing half is ever stored as whole."""
-    async for request in requests:
-        yield request
-    await asyncio.sleep(SETTLE_S)
+class WholeRequests:
+    """The requests. Ends only for a client that said that it is done, so that nothing half is ever stored as whole.
+
+    No generator: whoever reads may do so in a task of its own, which a cancelled call must not trip over.
+    """
+
+    def __init__(self, requests: AsyncIterator[Any]) -> None:
+        self._requests = requests
+
+    def __aiter__(self) -> WholeRequests:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await anext(self._requests)
+        except StopAsyncIteration:
+            await asyncio.sleep(SETTLE_S)
+            raise
