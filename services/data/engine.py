@@ -122,6 +122,7 @@ class DataEngine:
             Resolver(self.versions, self.uploads, self.outside.urls),
             make_id=self.options.make_id,
             read_order=order_of_input,
+            made=self.fetcher.begin,
             quota=self.options.quota,
         )
 

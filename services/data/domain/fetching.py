@@ -34,15 +34,16 @@ class UrlFetcher:
         """The upload that holds the file. Raises FetchFailed, UrlRefused, FileTooLarge; Unavailable while it lasts."""
         if version.upload_id:
             return await self._uploads.get(version.tenant_id, version.upload_id)
-        key = (version.data_id, version.version)
-        task = self._running.get(key)
-        if task is None:
-            task = self._running[key] = asyncio.create_task(self._fetch(version), name=f"fetch {version.data_id}")
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+        task = self._under_way(version)
         done, _ = await asyncio.wait([task], timeout=self._wait_s)
         if not done:
             raise Unavailable("the file behind the URL is still being fetched: come again", retry_after=COME_BACK)
         return task.result()
+
+    def begin(self, version: Version) -> None:
+        """Fetches the file of a version, if it is of one, before anybody asks: claims then find it there."""
+        if version.recipe.origin.kind == URL and not version.upload_id and not version.finished:
+            self._under_way(version)
 
     async def close(self) -> None:
         """Gives up what is under way."""
@@ -50,6 +51,20 @@ class UrlFetcher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _under_way(self, version: Version) -> asyncio.Task[Upload]:
+        key = (version.data_id, version.version)
+        if key not in self._running:
+            task = asyncio.create_task(self._fetch(version), name=f"fetch {version.data_id}")
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+        return self._running[key]
+
+    def _ended(self, key: tuple[str, int], task: asyncio.Task[Upload]) -> None:
+        """What went wrong is asked for here, since perhaps nobody waits; the next claim tries again and says it."""
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()
 
     async def _fetch(self, version: Version) -> Upload:
         url = version.recipe.source[URL]["url"]

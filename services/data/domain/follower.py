@@ -10,6 +10,8 @@ from services.data.domain.ports import Tasks, TaskState, VersionStore
 from services.data.domain.version import Failure, Version
 
 BATCH = 50
+MOST_ERRORS = 3
+"""So many in one round mean that the orchestrator is away."""
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED, Kind.DEADLINE, Kind.ABORTED, Kind.CANCELLED})
 
 
@@ -23,8 +25,16 @@ class TaskFollower:
     async def follow(self) -> int:
         """Looks after up to BATCH versions; returns how many there were."""
         quiet = await self._versions.quiet(self._quiet_for, BATCH)
+        errors: list[AutomationError] = []
         for version in quiet:
-            await self._follow(version)
+            try:
+                await self._follow(version)
+            except AutomationError as error:  # it is looked at again; the others are not to wait for it
+                errors.append(error)
+                if len(errors) > MOST_ERRORS:
+                    break
+        if errors:
+            raise errors[0]
         return len(quiet)
 
     async def _follow(self, version: Version) -> None:

@@ -33,14 +33,17 @@ class VersionMaker:
         *,
         make_id: Callable[[str], str],
         read_order: ReadOrder,
+        made: Callable[[Version], object] = lambda _: None,
         quota: int,
     ) -> None:
+        """`made` is told of versions that are on their way, so that what they need can be fetched meanwhile."""
         self._versions = versions
         self._uploads = uploads
         self._tasks = tasks
         self._resolver = resolver
         self._make_id = make_id
         self._read_order = read_order
+        self._made = made
         self._quota = quota
 
     async def make(self, tenant_id: str, subject: str, order: Order, *, request_id: str = "") -> Version:
@@ -52,11 +55,13 @@ class VersionMaker:
         if version.task_id or version.finished:
             return version
         try:
-            return await self._submit(version)
+            version = await self._submit(version)
         except AutomationError:
             if fresh:
                 await self._versions.withdraw(version)
             raise
+        self._made(version)
+        return version
 
     async def of_lease(self, lease: Lease) -> Version:
         """The version that a leased task is to make; that of a task made by hand is stored now, once.

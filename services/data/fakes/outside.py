@@ -102,6 +102,8 @@ class FakeUrls:
         self.gate = asyncio.Event()
         """Cleared, fetches wait for it."""
         self.gate.set()
+        self.ended = asyncio.Event()
+        """Set once a fetch is over, well or not."""
         self.fails: AutomationError | None = None
 
     def check(self, url: str) -> None:
@@ -111,11 +113,14 @@ class FakeUrls:
     async def fetch(self, url: str) -> AsyncIterator[bytes]:
         self.fetched.append(url)
         await self.gate.wait()
-        if self.fails is not None:
-            raise self.fails
-        if url not in self.files:
-            raise FetchFailed(f"{url} answered 404")
-        yield self.files[url]
+        try:
+            if self.fails is not None:
+                raise self.fails
+            if url not in self.files:
+                raise FetchFailed(f"{url} answered 404")
+            yield self.files[url]
+        finally:
+            self.ended.set()
 
 
 class FakeConverter:

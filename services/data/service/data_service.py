@@ -66,10 +66,11 @@ class DataServicer(rpc.DataServiceServicer):
     async def UpdateDataset(self, request: pb.UpdateDatasetRequest, context: Context) -> pb.UpdateDatasetResponse:
         tenant_id, subject = current_tenant(), current_caller().subject
         edit, order, wait = orders.edit(request), orders.order_of_update(request), orders.wait(request)
-        dataset = await self._catalogue.edit(tenant_id, request.data_id, edit)
         if order is None:
+            dataset = await self._catalogue.edit(tenant_id, request.data_id, edit)
             return pb.UpdateDatasetResponse(dataset=convert.dataset(dataset))
         version = await self._maker.make(tenant_id, subject, order, request_id=request.request_id)
+        await self._catalogue.edit(tenant_id, request.data_id, edit)  # not before it is sure that the order is good
         version = await self._maker.wait(version, wait)
         return pb.UpdateDatasetResponse(
             dataset=convert.dataset(await self._catalogue.get(tenant_id, version.data_id)),
