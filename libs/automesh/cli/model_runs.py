@@ -15,7 +15,7 @@ from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
 from automesh.cli.model_runs_follow import Learning, follow, run_path
-from automesh.cli.model_runs_screen import best, facts, line, screen
+from automesh.cli.model_runs_screen import best, facts, lines, screen
 from automesh.cli.model_runs_spec import assign, assign_all, assign_data, name_model, read_spec, words
 from automesh.cli.output import age, coloured, console, errors, literal, print_json, short, table
 
@@ -226,9 +226,8 @@ def _show_lines(api: Api, learning: Learning) -> None:
         if learning.state != state:
             state = learning.state
             console.print(Text.assemble(literal(learning.run_id), " is ", coloured(state)))
-        for point in points:
-            if not point["name"].startswith("train/"):
-                console.print(literal(line(point), "dim"))
+        for line in lines(points):
+            console.print(literal(line, "dim"))
     console.print(literal(facts(learning), "dim"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,6 +15,7 @@ from automesh.cli.output import coloured, literal
 from automesh.cli.plot import plot
 
 WIDEST, TALLEST = 120, 20
+MEASURED = ("val/", "test/")
 
 
 def screen(learning: Learning, *, width: int, height: int) -> RenderableType:
@@ -58,11 +61,14 @@ def span(text: str) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
-def line(point: Json) -> str:
-    """A point as a line, for where there is no terminal."""
-    return (
-        f"epoch {point.get('epoch', 0)} step {point.get('step', 0)} {point['name']} {float(point.get('value', 0)):.6g}"
-    )
+def lines(points: Sequence[Json]) -> list[str]:
+    """What was measured after each epoch, a line each, for where there is no terminal."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for each in points:
+        if each["name"].startswith(MEASURED):
+            when = str(each.get("epoch", 0)), str(each.get("step", 0))
+            found.setdefault(when, []).append(f"{each['name']} {float(each.get('value', 0)):.6g}")
+    return [f"epoch {epoch} step {step}  {'  '.join(values)}" for (epoch, step), values in found.items()]
 
 
 def _head(learning: Learning) -> Text:

@@ -60,6 +60,7 @@ class Loop:
 
     def run(self) -> None:
         """To the end. Raises Stopped (a checkpoint is on disk then) or TrainingDiverged."""
+        self.state.finished = self._is_over()  # a training that goes on may have been given more epochs
         while not self.state.finished:
             began = time.monotonic()
             here = self.state.windows
@@ -125,8 +126,12 @@ class Loop:
         else:
             state.stale += 1
         state.plateau.see(values.get("val/loss", values["train/loss"]))
-        out_of_patience = early is not None and state.stale >= early.patience
-        state.finished = out_of_patience or state.epoch >= self._spec.optimization.epochs
+        state.finished = self._is_over()
+
+    def _is_over(self) -> bool:
+        plan = self._spec.optimization
+        out_of_patience = plan.early_stopping is not None and self.state.stale >= plan.early_stopping.patience
+        return out_of_patience or self.state.epoch >= plan.epochs
 
     def _train_loss(self) -> float:
         sums = self._assembly.stepping.losses.new_zeros(2)

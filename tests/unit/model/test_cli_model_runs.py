@@ -19,7 +19,7 @@ from automesh.cli.api import Api, Json
 from automesh.cli.errors import CliError
 from automesh.cli.main import cli
 from automesh.cli.model_runs_follow import Learning, follow
-from automesh.cli.model_runs_screen import line, screen, span
+from automesh.cli.model_runs_screen import lines, screen, span
 from automesh.cli.model_runs_spec import assign, assign_all, assign_data, read_spec
 from automesh.cli.model_runs_sweeps import parameter
 from automesh.cli.plot import MAX_POINTS, Curve, plot
@@ -198,7 +198,7 @@ def test_without_a_terminal_a_watch_prints_lines_and_the_end(monkeypatch: pytest
     monkeypatch.setattr(model_runs, "api_of", lambda _: api)
     done = CliRunner().invoke(cli, ["model", "watch", "run_1"])
     assert done.exit_code == model_runs.EXIT_NOT_COMPLETED
-    for part in ("epoch 1 step 10 val/loss nan", "epoch 2/9", "1,234 samples/s", "4 points left out", "DIVERGED"):
+    for part in ("epoch 1 step 10  val/loss nan", "epoch 2/9", "1,234 samples/s", "4 points left out", "DIVERGED"):
         assert part in done.output
     assert "[red]the loss" in done.output
     assert "train/loss" not in done.output
@@ -220,7 +220,8 @@ def test_the_screen_fits_every_width(width: int) -> None:
 
 def test_durations_and_points_are_told_for_people() -> None:
     assert [span(text) for text in ("9.4s", "83.5s", "7322s")] == ["9 s", "1 min 24 s", "2 h 02 min"]
-    assert line(point(3, "val/mae", 0.123456789)) == "epoch 1 step 3 val/mae 0.123457"
+    points = [point(3), point(3, "val/loss", 0.5), point(3, "val/mae", 0.123456789), point(9, "val/loss", 0.25)]
+    assert lines(points) == ["epoch 1 step 3  val/loss 0.5  val/mae 0.123457", "epoch 1 step 9  val/loss 0.25"]
 
 
 # ---------------------------------------------------------------------- curves
