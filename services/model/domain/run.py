@@ -215,6 +215,7 @@ class Run:
             cancel_reason="",
             finished_at=None,
             heard_at=None,
+            settled=False,
             waits_for_gpu=False,
             on_gpu=False,
         )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
 from services.model.domain.progress import MetricPoint
-from services.model.domain.run import LIVE, Run, RunState
+from services.model.domain.run import ENDED, LIVE, Run, RunState
 from services.model.domain.run_errors import request_reused, run_not_found, sweep_not_found, too_many_runs
 from services.model.domain.run_ports import Change, Recording, RunQuery, Stamp, SweepChange
 from services.model.domain.sweep import Sweep
@@ -137,6 +137,7 @@ class FakeRunStore:
         return next(filter(None, of_task), None) or self.runs.get(run.run_id)
 
     def _write(self, before: Run, after: Run) -> None:
+        check_invariants(after)
         self.runs[after.run_id] = after
         self._index(after)
         for blob in _blobs(before) - _blobs(after):
@@ -195,6 +196,20 @@ class FakeSweepStore:
         ][:limit]
         self._checked.update({each.sweep_id: now for each in found})
         return found
+
+
+def check_invariants(run: Run) -> None:
+    """The constraints of the table. Raises AssertionError."""
+    rules = {
+        "finished exactly when ended": (run.finished_at is not None) == (run.state in ENDED),
+        "a version exactly when completed": (run.model_version > 0) == (run.state is RunState.COMPLETED),
+        "a failure exactly when failed": (run.failure is not None) == (run.state is RunState.FAILED),
+        "trains after a claim": run.claims > 0 or run.state not in {RunState.RUNNING, RunState.COMPLETED},
+        "waits only while queued": run.state is RunState.QUEUED or not run.waits_for_gpu,
+        "settled only when ended": run.state in ENDED or not run.settled,
+    }
+    if wrong := [rule for rule, held in rules.items() if not held]:
+        raise AssertionError(f"run {run.run_id} is {run.state}: {', '.join(wrong)}")
 
 
 def _blobs(run: Run) -> set[str]:

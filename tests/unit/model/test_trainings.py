@@ -193,6 +193,16 @@ async def test_a_cancelled_run_is_resumed_with_more_epochs_under_a_new_task(hous
     assert again.finished_at is None
 
 
+async def test_a_run_that_was_settled_long_ago_is_resumed(house: TrainingHouse) -> None:
+    claimed = await house.running()
+    await house.trainings.cancel(TENANT, "user_1", claimed.run.run_id, "")
+    house.time.advance(20)
+    await reconciler(house).step()
+    assert (await house.trainings.get(TENANT, claimed.run.run_id)).settled
+    again = await house.trainings.resume(TENANT, claimed.run.run_id, 0)
+    assert (again.state, again.settled) == (RunState.QUEUED, False)
+
+
 # ---------------------------------------------------------------------- the loop that looks after runs
 @pytest.mark.parametrize(
     ("status", "state", "reason"),
