@@ -52,6 +52,8 @@ class AccessRule(_message.Message):
     def callers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services which may call on their own authority, without a person's token, for example "orchestrator".
         "*" means every service of the mesh, but not the client certificates of people's tools. Empty: none.
+        A service that is named, other than "agent", may also say for which tenant and subject it calls, in the metadata
+        "automesh-tenant" and "automesh-subject"; with a token, or through "*", that is ignored.
         """
 
     def __init__(
