@@ -7,7 +7,7 @@ ARGS ?=
 NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-model demo up down test test-fast test-all check fmt gen gen-check bench consul clean
+.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench consul clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ setup-model: setup .venv/model ## Add to .venv what trains and serves models, al
 
 demo: setup ## Start the stack, generate tests for an installed package, show what was made, stop
 	@$(BIN)/automesh demo
+
+demo-model: setup-model .tools/tritonclient/ready ## From a file to predictions: data, two trainings with live curves, gates, a served champion
+	@$(BIN)/python docs/examples/sunspots/demo.py
 
 up: setup ## Start the whole stack and stay with it; Ctrl-C stops it
 	@$(BIN)/automesh up

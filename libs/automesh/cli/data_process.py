@@ -11,9 +11,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from automesh.cli import data_views as views
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
-from automesh.cli.data_request import Steps, labels_of, pairs, pipeline_of, read_file, request_of, source_dataset
+from automesh.cli.data_request import Steps, labels_of, pairs, pipeline_of, request_of, source_dataset
 from automesh.cli.data_transfer import upload_file
 from automesh.cli.errors import CliError
+from automesh.cli.messages import read_object
 from automesh.cli.output import console, literal, print_json, short
 
 EXIT_NOT_READY = 3
@@ -66,7 +67,7 @@ def process(
     api = api_of(context)
     steps = Steps(fill=fill, split=split, test=test, validation=validation, seed=seed, scale=scale, window=window)
     asked = request_of(
-        read_file(request) if request else {},
+        read_object(request, "a request, with keys such as name, source and pipeline") if request else {},
         name=name,
         dataId=data_id,
         description=description,
@@ -75,7 +76,12 @@ def process(
         source=_source(
             api, file, upload=upload, dataset=dataset, url=url, generator=generator, given=generate, quiet=as_json
         ),
-        pipeline=pipeline_of(read_file(pipeline) if pipeline else {}, series=series, time=time, steps=steps),
+        pipeline=pipeline_of(
+            read_object(pipeline, "a pipeline, with the key steps") if pipeline else {},
+            series=series,
+            time=time,
+            steps=steps,
+        ),
     )
     made = api.post("/data/process", asked)
     if wait:

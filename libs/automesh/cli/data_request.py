@@ -1,23 +1,16 @@
-"""The request of `automesh data process` out of files and flags; short names of methods and types become whole ones."""
+"""The request of `automesh data process` out of files and flags."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from automesh.cli.api import Json
 from automesh.cli.errors import CliError
+from automesh.cli.messages import with_whole_names
+from automesh.data.v1.data_service_pb2 import ProcessDataRequest
 
-_METHODS = {
-    ("fill", "method"): "FILL_METHOD_",
-    ("scale", "method"): "SCALE_METHOD_",
-    ("split", "method"): "SPLIT_METHOD_",
-    ("resample", "aggregation"): "AGGREGATION_",
-}
-_TYPE, _FORMAT = "COLUMN_TYPE_", "FILE_FORMAT_"
 _MOST_WINDOW_NUMBERS = 3
 
 
@@ -48,28 +41,11 @@ class Steps:
         return made
 
 
-def read_file(path: Path) -> Json:
-    """The object in a YAML or JSON file. Raises CliError that names the place of what is wrong."""
-    import yaml  # noqa: PLC0415 - only this command needs it
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise CliError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise CliError(f"{path} must hold an object with keys such as steps, or name and source")
-    return content
-
-
 def request_of(given: Json, **flags: Any) -> Json:
     """A file's request with what flags say otherwise."""
     request = {**given, **{key: value for key, value in flags.items() if value}}
-    if isinstance(request.get("pipeline"), dict):
-        request["pipeline"] = _whole_pipeline(request["pipeline"])
-    if isinstance(request.get("source"), dict):
-        request["source"] = {kind: _whole_source(told) for kind, told in request["source"].items()}
-    return request
+    whole: Json = with_whole_names(request, ProcessDataRequest.DESCRIPTOR)
+    return whole
 
 
 def pipeline_of(given: Json, *, series: str, time: str, steps: Steps) -> Json:
@@ -116,46 +92,3 @@ def _window(text: str) -> Json:
     if len(numbers) > _MOST_WINDOW_NUMBERS or not all(number.isdigit() for number in numbers):
         raise CliError(f"--window {text!r} is not LENGTH[:STRIDE[:HORIZON]]")
     return dict(zip(("length", "stride", "horizon"), map(int, numbers), strict=False))
-
-
-def _whole_pipeline(pipeline: Json) -> Json:
-    steps = pipeline.get("steps", [])
-    if not isinstance(steps, list):
-        raise CliError("steps of a pipeline are a list")
-    return {**pipeline, "steps": [_whole_step(step) for step in steps]}
-
-
-def _whole_step(step: Any) -> Any:
-    if not isinstance(step, dict):
-        raise CliError(f"a step of a pipeline is an object such as {{fill: {{method: mean}}}}, not {step!r}")
-    return {kind: _whole_kind(kind, told) for kind, told in step.items()}
-
-
-def _whole_kind(kind: str, told: Any) -> Any:
-    if not isinstance(told, dict):
-        return told
-    told = {
-        key: _whole(value, _METHODS[kind, key]) if (kind, key) in _METHODS else value for key, value in told.items()
-    }
-    if kind == "cast" and isinstance(told.get("types"), dict):
-        told["types"] = {column: _whole(name, _TYPE) for column, name in told["types"].items()}
-    if kind == "validate" and isinstance(told.get("expectations"), list):
-        told["expectations"] = [_whole_expectation(each) for each in told["expectations"]]
-    return told
-
-
-def _whole_expectation(told: Any) -> Any:
-    return {**told, "type": _whole(told["type"], _TYPE)} if isinstance(told, dict) and "type" in told else told
-
-
-def _whole_source(told: Any) -> Any:
-    options = told.get("options") if isinstance(told, dict) else None
-    if not isinstance(options, dict) or "format" not in options:
-        return told
-    return {**told, "options": {**options, "format": _whole(options["format"], _FORMAT)}}
-
-
-def _whole(name: Any, prefix: str) -> Any:
-    if not isinstance(name, str) or name.startswith(prefix):
-        return name
-    return prefix + name.upper().replace("-", "_")

@@ -125,7 +125,7 @@ def export(
     names: Annotated[
         list[str] | None, typer.Option("--file", "-f", help="Only this file; repeat it. Empty: all files.")
     ] = None,
-    out: Annotated[Path, typer.Option("--output", "-o", help="The folder they are saved in.")] = Path(),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder they are saved in.")] = Path(),
 ) -> None:
     """Save the files of a version: weights, ONNX, plots."""
     api = api_of(context)

@@ -16,7 +16,7 @@ from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
 from automesh.cli.model_runs_follow import Learning, follow, run_path
 from automesh.cli.model_runs_screen import best, facts, lines, screen
-from automesh.cli.model_runs_spec import assign, assign_all, assign_data, name_model, read_spec, words
+from automesh.cli.model_runs_spec import assign, assign_all, assign_data, name_model, read_spec, whole_spec, words
 from automesh.cli.output import age, coloured, console, errors, literal, print_json, short, table
 
 EXIT_NOT_COMPLETED = 3
@@ -109,7 +109,7 @@ def train(
     assign_all(wanted, sets or [])
     api = api_of(context)
     name_model(api, wanted)
-    started = api.post("/models/train", {"spec": wanted, "requestId": request_id})
+    started = api.post("/models/train", {"spec": whole_spec(wanted), "requestId": request_id})
     if watch_it:
         show_until_ended(api, started["runId"], as_json=as_json)
     elif as_json:

@@ -7,28 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from automesh.cli.api import Api, Json
 from automesh.cli.errors import CliError
-
-MAX_FILE = 1024 * 1024
+from automesh.cli.messages import read_object, with_whole_names
+from automesh.model.v1.training_pb2 import TrainingSpec
 
 
 def read_spec(file: Path | None) -> Json:
     """The spec in a YAML or JSON file; without a file an empty one."""
     if file is None:
         return {}
-    text = file.read_bytes()
-    if len(text) > MAX_FILE:
-        raise CliError(f"{file} has {len(text)} bytes; a spec has at most {MAX_FILE}")
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CliError(f"{file} is neither YAML nor JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CliError(f"{file} must hold an object with the fields of a TrainingSpec, such as data and architecture")
-    return content
+    return read_object(file, "the fields of a TrainingSpec, such as data and architecture")
+
+
+def whole_spec(spec: Json) -> Json:
+    """With whole names of enum values: a file may say `kind: forecasting`."""
+    whole: Json = with_whole_names(spec, TrainingSpec.DESCRIPTOR)
+    return whole
 
 
 def assign(spec: Json, path: str, value: Any) -> None:
