@@ -265,3 +265,16 @@ async def test_what_the_rows_hold_of_the_data_is_sealed(served: Served) -> None:
     rows = await served.database.fetch("SELECT * FROM version", tenant=ENGINE)
     assert all(b"needle" not in value for row in rows for value in row.values() if isinstance(value, bytes))
     assert await served.engine.versions.forget_requests(timedelta(0)) == 0
+
+
+TABLES = ("dataset", "version", "version_file", "upload", "lineage", "dependent", "version_request")
+
+
+async def test_the_database_itself_keeps_tenants_apart(served: Served) -> None:
+    made = await served.ready(request_id="once")
+    await (await dependents(served)).AddDependent(_uses(made.data_id), metadata=TRAINS)
+    for table in TABLES:
+        query = f"SELECT 1 FROM {table}"  # noqa: S608 # names of this file
+        assert await served.database.fetch(query, tenant="default"), table
+        assert await served.database.fetch(query, tenant="globex") == [], table
+        assert await served.database.fetch(query, tenant=None) == [], table
