@@ -61,3 +61,9 @@ def test_a_file_that_is_no_object_is_refused_by_name(tmp_path: Path, content: by
     with pytest.raises(CliError, match=says) as refused:
         read_object(file, "the fields")
     assert "spec.yaml" in str(refused.value)
+
+
+def test_a_date_stays_text(tmp_path: Path) -> None:
+    file = tmp_path / "spec.yaml"
+    file.write_text("since: 2020-01-01\nhalf: 0.5\n")
+    assert read_object(file, "the fields") == {"since": "2020-01-01", "half": 0.5}
