@@ -40,7 +40,7 @@ def test_texts_tell_series_apart_too() -> None:
     assert cut_starts(series, 5, Cut(2, 1, 0)).tolist() == [0, 2, 3]
 
 
-def make(ahead: int = 0) -> tuple[Windows, object]:
+def make(ahead: int = 0) -> tuple[Windows, torch.Tensor]:
     rows = torch.arange(60, dtype=torch.float32).reshape(20, 3)
     starts = torch.tensor([0, 1, 7, 12])
     windows = Windows(rows, rows, starts, window=5, offset=5 if ahead else 4, ahead=ahead)
