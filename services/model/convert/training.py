@@ -20,7 +20,7 @@ from services.model.domain.checkpoint import Checkpoint, StoredFile
 from services.model.domain.claims import Claimant, Claimed
 from services.model.domain.reporting import Batch, Outcome, task_result
 from services.model.domain.run import MAX_ENVIRONMENT, Run, RunFailure
-from services.model.domain.run_files import FileFact
+from services.model.domain.run_files import CheckpointFacts, FileFact
 
 MAX_RESULT = 4 * 1024 * 1024
 
@@ -90,9 +90,10 @@ def finished(run_: Run) -> pb.FinishRunResponse:
     return pb.FinishRunResponse(run=run(run_), result=result)
 
 
-def facts(request: pb.CommitCheckpointRequest) -> list[FileFact]:
-    """The files of a checkpoint."""
-    return [FileFact(each.name, each.size, each.sha256) for each in request.files]
+def checkpoint(request: pb.CommitCheckpointRequest) -> CheckpointFacts:
+    """A whole checkpoint, as the agent tells of it."""
+    files = [FileFact(each.name, each.size, each.sha256) for each in request.files]
+    return CheckpointFacts(step=request.step, folder=request.folder, files=files, best=request.best)
 
 
 def file(stored: StoredFile) -> pb.CheckpointFile:
@@ -116,8 +117,8 @@ async def chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator
         yield request.chunk
 
 
-def _files(checkpoint: Checkpoint | None) -> list[training_service_pb2.CheckpointFile]:
-    return [file(each) for each in checkpoint.files] if checkpoint else []
+def _files(given: Checkpoint | None) -> list[training_service_pb2.CheckpointFile]:
+    return [file(each) for each in given.files] if given else []
 
 
 def _rendezvous(claimed: Claimed) -> pb.Rendezvous | None:

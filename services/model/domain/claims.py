@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -61,6 +60,16 @@ class Claimant:
     gpus: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """A claim that is good: `token` is the SHA-256 of the new one, `bad` are checkpoints that cannot be read."""
+
+    leased: LeasedTask
+    claimant: Claimant
+    token: str
+    bad: frozenset[str]
+
+
 class ClaimDesk:
     """Where agents take up runs."""
 
@@ -100,9 +109,8 @@ class ClaimDesk:
         device = await self._device(run, claimant.gpus)
         bad = await self._unreadable(run, leased)
         token = secrets.token_bytes(TOKEN_BYTES)
-        _, after = await self._store.change(
-            run.tenant_id, run.run_id, lambda run, now: self._begun(run, leased, claimant, digest(token), bad, now)
-        )
+        taking = _Taking(leased, claimant, digest(token), frozenset(bad))
+        _, after = await self._store.change(run.tenant_id, run.run_id, lambda run, now: self._begun(run, taking, now))
         self._signals.changed(run.run_id)
         after = await self._submission.submit(after)  # the other nodes, where the first task made the run
         return await self._claimed(after, after.task(leased.task_id), token, device)
@@ -162,17 +170,16 @@ class ClaimDesk:
             bad |= {each.folder for each in run.checkpoints if any(file.blob not in stored for file in each.files)}
         return bad
 
-    def _begun(
-        self, run: Run, leased: LeasedTask, claimant: Claimant, token: str, bad: Collection[str], now: datetime
-    ) -> Run:
+    def _begun(self, run: Run, taking: _Taking, now: datetime) -> Run:
+        leased = taking.leased
         run.check_live()
         run = run.carried_by(_node(leased) if "run_id" in leased.input else 0, leased.task_id)
         place = run.task(leased.task_id)
-        place = replace(place, claims=place.claims + 1, token=token)
-        run = replace(run.with_task(place), checkpoints=checkpoint.damaged(run.checkpoints, bad), heard_at=now)
+        place = replace(place, claims=place.claims + 1, token=taking.token)
+        run = replace(run.with_task(place), checkpoints=checkpoint.damaged(run.checkpoints, taking.bad), heard_at=now)
         if run.host_node not in {-1, place.node}:
             return run
-        return self._hosted(run, place, claimant, now)
+        return self._hosted(run, place, taking.claimant, now)
 
     def _hosted(self, run: Run, place: RunTask, claimant: Claimant, now: datetime) -> Run:
         """This claim is the one that reports: what earlier ones did not finish is let go of."""

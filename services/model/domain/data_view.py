@@ -80,6 +80,18 @@ def fitted(spec: TrainingSpec, data: DataView) -> TrainingSpec:
     return replace(spec, data=replace(spec.data, version=data.version))
 
 
+def check_metric(metric: str, data: DataView) -> None:
+    """Raises DataDoesNotFit for a metric that no part of the data can give."""
+    needs = {"val": ("validation", "test"), "test": ("test",)}.get(metric.partition("/")[0])
+    parts = [each.name for each in data.parts]
+    if needs and not set(needs) & set(parts):
+        raise DataDoesNotFit(
+            f"metric {metric} is measured on a part {' or '.join(needs)}, and {data.name} has only {', '.join(parts)}: "
+            "split it in the pipeline, or let train/loss decide",
+            field="metric",
+        )
+
+
 def _check_ready(data: DataView) -> None:
     if data.state == READY:
         return

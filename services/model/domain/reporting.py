@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mimetypes
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -151,8 +152,8 @@ class Reporting:
 
 
 def task_result(run: Run) -> dict[str, Any]:
-    """The result of the task of a completed run. Numbers that JSON lacks are left out."""
-    metrics = {name: each.value for name, each in run.metrics.items() if abs(each.value) < float("inf")}
+    """The result of the task of a completed run: what was measured, not how. Numbers that JSON lacks are left out."""
+    metrics = {name: each.value for name, each in run.metrics.items() if "/" in name and math.isfinite(each.value)}
     return {
         "model_id": run.model_id,
         "model_version": run.model_version,
@@ -185,7 +186,7 @@ def _recorded(run: Run, token: bytes, batch: Batch, now: datetime) -> tuple[Run,
 
 
 def _numbered(run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:
-    """Without what an earlier claim recorded already: a training that goes on repeats the steps since its checkpoint."""
+    """Without what an earlier claim recorded: a training that goes on repeats the steps since its checkpoint."""
     fresh = (each for each in points if each.step > run.replayed.get(each.name, -1))
     return [replace(each, sequence=number) for number, each in enumerate(fresh, start=run.last_sequence + 1)]
 

@@ -75,7 +75,7 @@ class Run:
     claimed_checkpoint: str = ""
     last_batch: int = 0
     last_sequence: int = 0
-    progress: RunProgress = RunProgress()
+    progress: RunProgress = field(default_factory=RunProgress)
     metrics: Mapping[str, Latest] = field(default_factory=dict)
     replayed: Mapping[str, int] = field(default_factory=dict)
     pace: Pace | None = None

@@ -39,6 +39,26 @@ class FileFact:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFacts:
+    """What an agent says of a whole checkpoint."""
+
+    step: int
+    folder: str
+    files: Sequence[FileFact]
+    best: bool = False
+
+    def __post_init__(self) -> None:
+        check_file_name(self.folder, field="folder")
+        if self.step < 0 or not self.files:
+            raise ValidationError(
+                f"a checkpoint has a step (not {self.step}) and files ({len(self.files)})", field="step"
+            )
+        for each in self.files:
+            check_file_name(each.name, field="files.name")
+            check_digest(each.sha256, field="files.sha256")
+
+
 class RunFiles:
     """Every call names its run by the run token. Raises RunTokenStale for one that is good no more."""
 
@@ -69,20 +89,12 @@ class RunFiles:
         await self._store.change(run.tenant_id, run.run_id, lambda run, now: _with_file(run, token, file, now))
         return file
 
-    async def commit(
-        self, token: bytes, step: int, folder: str, files: Sequence[FileFact], *, best: bool, tenant_id: str
-    ) -> Run:
+    async def commit(self, token: bytes, told: CheckpointFacts, *, tenant_id: str) -> Run:
         """Makes a whole checkpoint of stored files; those that are no longer kept are let go. Raises
         CheckpointIncomplete."""
-        check_file_name(folder, field="folder")
-        if step < 0 or not files:
-            raise ValidationError(f"a checkpoint has a step (not {step}) and files ({len(files)})", field="step")
-        for each in files:
-            check_file_name(each.name, field="files.name")
-            check_digest(each.sha256, field="files.sha256")
         run = await held_run(self._store, token, tenant_id)
         _, after = await self._store.change(
-            run.tenant_id, run.run_id, lambda run, now: _committed(run, token, step, folder, files, best, now)
+            run.tenant_id, run.run_id, lambda run, now: _committed(run, token, told, now)
         )
         self._signals.changed(run.run_id)
         return after
@@ -147,20 +159,18 @@ def _with_file(run: Run, token: bytes, file: StoredFile, now: datetime) -> Run:
     return replace(run, files=files, heard_at=now)
 
 
-def _committed(
-    run: Run, token: bytes, step: int, folder: str, files: Sequence[FileFact], best: bool, now: datetime
-) -> Run:
+def _committed(run: Run, token: bytes, told: CheckpointFacts, now: datetime) -> Run:
     check_held(run, token)
     _check_writable(run)
-    known = next((each for each in run.checkpoints if each.folder == folder), None)
-    if known and not known.damaged and known.step == step and _same(known.files, files):
-        found = known.files  # said again
+    known = next((each for each in run.checkpoints if each.folder == told.folder), None)
+    if known and not known.damaged and known.step == told.step and _same(known.files, told.files):
+        files = known.files  # said again
     else:
-        found = tuple(_stored(run, folder, each) for each in files)
-    new = Checkpoint(folder=folder, step=step, files=found, best=best)
+        files = tuple(_stored(run, told.folder, each) for each in told.files)
+    new = Checkpoint(folder=told.folder, step=told.step, files=files, best=told.best)
     return replace(
         run,
-        files={name: each for name, each in run.files.items() if not name.startswith(f"{folder}/")},
+        files={name: each for name, each in run.files.items() if not name.startswith(f"{told.folder}/")},
         checkpoints=checkpoint.added(run.checkpoints, new, run.spec.checkpointing.keep_last),
         heard_at=now,
         revision=run.revision + 1,

@@ -10,6 +10,7 @@ from automesh.core.clock import Clock
 from automesh.core.errors import AutomationError, ValidationError
 from services.model.domain import bounds
 from services.model.domain.choices import with_values
+from services.model.domain.data_view import check_metric, fitted
 from services.model.domain.run import LIVE, Run, RunState
 from services.model.domain.run_errors import RunNotFound
 from services.model.domain.run_ports import RunQuery, RunStore, SpecJson, SweepStore
@@ -53,9 +54,11 @@ class SweepBoard:
             return known
         trials = first_trials(new.method, new.parameters, new.spec.optimization.epochs)
         order = Order(tenant_id=tenant_id, subject=subject, spec=new.spec)
-        spec = await self._trainings.fitted(order)
+        data = await self._trainings.data(order)
+        spec = fitted(new.spec, data)
+        check_metric(new.metric, data)
         for each in trials:
-            await self._check(replace(order, spec=self._spec_of(spec, each)))
+            fitted(self._spec_of(spec, each), data)
         spec = replace(spec, model_id=await self._trainings.open_model(order))
         sweep = Sweep(
             sweep_id=self._make_id("sweep"),
@@ -152,9 +155,6 @@ class SweepBoard:
 
     def _live(self, sweep: Sweep) -> list[str]:
         return [each.run_id for each in sweep.trials if each.run_id and each.state in LIVE]
-
-    async def _check(self, order: Order) -> None:
-        await self._trainings.fitted(order)
 
     def _spec_of(self, spec: TrainingSpec, trial: Trial) -> TrainingSpec:
         """Raises ValidationError, which names the trial's parameters."""

@@ -11,7 +11,7 @@ from typing import Any
 from automesh.core.clock import Clock
 from automesh.core.errors import AutomationError, Kind, Unavailable, ValidationError
 from services.model.domain import bounds
-from services.model.domain.data_view import fitted
+from services.model.domain.data_view import DataView, fitted
 from services.model.domain.progress import MetricPoint
 from services.model.domain.run import ENDED, Run
 from services.model.domain.run_ports import Datasets, ModelRegistry, RunQuery, RunStore, SpecJson, TaskQueue
@@ -95,9 +95,12 @@ class Trainings:
 
     async def fitted(self, order: Order) -> TrainingSpec:
         """The spec with the data's version fixed. Raises DatasetNotReady, DataDoesNotFit."""
+        return fitted(order.spec, await self.data(order))
+
+    async def data(self, order: Order) -> DataView:
+        """The version that the spec names, whether or not it fits."""
         asked = order.spec.data
-        data = await self._datasets.version(order.tenant_id, order.subject, asked.data_id, asked.version)
-        return fitted(order.spec, data)
+        return await self._datasets.version(order.tenant_id, order.subject, asked.data_id, asked.version)
 
     async def open_model(self, order: Order) -> str:
         """The model that the spec names, or a new one."""

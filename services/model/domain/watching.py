@@ -24,7 +24,7 @@ MAX_BEHIND = 20_000
 
 @dataclass(frozen=True, slots=True)
 class RunSight:
-    """One look at a run; `sequence` is the last point seen, `dropped` counts those that were left out before `points`."""
+    """One look at a run; `sequence` is the last point seen, `dropped` counts those left out before `points`."""
 
     run: Run
     points: Sequence[MetricPoint]

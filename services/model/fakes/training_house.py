@@ -13,7 +13,7 @@ from services.model.domain.claims import Claimant, ClaimDesk, Claimed
 from services.model.domain.progress import MetricPoint
 from services.model.domain.reporting import Batch, Outcome, Reporting
 from services.model.domain.run import Run
-from services.model.domain.run_files import FileFact, RunFiles
+from services.model.domain.run_files import CheckpointFacts, FileFact, RunFiles
 from services.model.domain.run_ports import RunBlobs
 from services.model.domain.run_signals import RunSignals
 from services.model.domain.sweep_board import SweepBoard
@@ -126,7 +126,8 @@ class TrainingHouse:
         names = ("model.safetensors", "state.json")
         stored = [await self.upload(token, f"{folder}/{name}", content + name.encode()) for name in names]
         facts = [FileFact(name, each.size, each.sha256) for name, each in zip(names, stored, strict=True)]
-        return await self.files.commit(token, step, folder, facts, best=best, tenant_id="")
+        told = CheckpointFacts(step=step, folder=folder, files=facts, best=best)
+        return await self.files.commit(token, told, tenant_id="")
 
     async def finish(self, token: bytes, **metrics: float) -> Run:
         """Stores a model and completes the run."""

@@ -1,4 +1,4 @@
-"""Looks after runs that nobody speaks for: brings them into the queue, follows their tasks, tidies up after their end."""
+"""Looks after runs that nobody speaks for: queues them, follows their tasks, tidies up after their end."""
 
 from __future__ import annotations
 
@@ -90,23 +90,9 @@ class Reconciler:
 
     async def _become(self, run: Run, task: RunTask, sight: TaskSight) -> None:
         def change(run: Run, now: datetime) -> Run:
-            if run.heard_at is not None and run.heard_at > now - self._silent_for:
-                return run  # it spoke meanwhile
-            if run.state not in LIVE or run.task(task.task_id).claims != task.claims:
-                return run
-            match sight.status:
-                case "SCHEDULED":
-                    return run.requeued()
-                case "CANCELLED":
-                    return run.cancelled("its task was cancelled", now)
-                case "FAILED":
-                    return run.failed(RunFailure(sight.reason or "TASK_FAILED", sight.message), now)
-                case "":
-                    return run.failed(RunFailure("TASK_GONE", f"task {task.task_id} was deleted"), now)
-                case "COMPLETED":
-                    return run.failed(RunFailure("TASK_ENDED", f"task {task.task_id} ended without a model"), now)
-                case _:
-                    return run
+            spoke = run.heard_at is not None and run.heard_at > now - self._silent_for
+            same = run.state in LIVE and run.task(task.task_id).claims == task.claims
+            return _followed(run, task.task_id, sight, now) if same and not spoke else run
 
         before, after = await self._store.change(run.tenant_id, run.run_id, change)
         if after != before:
@@ -138,3 +124,18 @@ class Reconciler:
             why = run.cancel_reason or f"run {run.run_id} is {run.state}"
             await self._queue.cancel(run.tenant_id, run.created_by, task.task_id, why)
         return task
+
+
+def _followed(run: Run, task_id: str, sight: TaskSight, now: datetime) -> Run:
+    """The run as its task stands."""
+    if sight.status == "SCHEDULED":
+        return run.requeued()
+    if sight.status == "CANCELLED":
+        return run.cancelled("its task was cancelled", now)
+    failures = {
+        "FAILED": RunFailure(sight.reason or "TASK_FAILED", sight.message),
+        "COMPLETED": RunFailure("TASK_ENDED", f"task {task_id} ended without a model"),
+        "": RunFailure("TASK_GONE", f"task {task_id} was deleted"),
+    }
+    failure = failures.get(sight.status)
+    return run.failed(failure, now) if failure else run

@@ -54,14 +54,8 @@ class TrainingServicer(rpc.TrainingServiceServicer):
     async def CommitCheckpoint(
         self, request: pb.CommitCheckpointRequest, context: Context
     ) -> pb.CommitCheckpointResponse:
-        await self._files.commit(
-            request.run_token,
-            request.step,
-            request.folder,
-            convert.facts(request),
-            best=request.best,
-            tenant_id=current_caller().tenant_id,
-        )
+        checkpoint = convert.checkpoint(request)
+        await self._files.commit(request.run_token, checkpoint, tenant_id=current_caller().tenant_id)
         return pb.CommitCheckpointResponse()
 
     async def DownloadFile(

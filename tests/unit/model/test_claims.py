@@ -24,7 +24,7 @@ from services.model.domain.run_errors import (
     RunTokenStale,
     TaskNotOfRun,
 )
-from services.model.domain.run_files import FileFact
+from services.model.domain.run_files import CheckpointFacts, FileFact
 from services.model.fakes.neighbours import FakeLeaseLost
 from services.model.fakes.training_house import SPEC, TENANT, TrainingHouse
 
@@ -276,11 +276,13 @@ async def test_a_checkpoint_counts_only_when_it_is_whole(house: TrainingHouse) -
     stored = await house.upload(claimed.token, "checkpoints/000001/a", b"a")
     there = FileFact("a", stored.size, stored.sha256)
     for files in ([there, FileFact("b", 1, "0" * 64)], [FileFact("a", 2, stored.sha256)]):
+        told = CheckpointFacts(step=1, folder="checkpoints/000001", files=files)
         with pytest.raises(CheckpointIncomplete, match="checkpoints/000001/"):
-            await house.files.commit(claimed.token, 1, "checkpoints/000001", files, best=False, tenant_id="")
+            await house.files.commit(claimed.token, told, tenant_id="")
     assert (await house.trainings.get(TENANT, claimed.run.run_id)).checkpoint_step == -1
     for _ in range(2):  # said again it stays one
-        run = await house.files.commit(claimed.token, 1, "checkpoints/000001", [there], best=False, tenant_id="")
+        told = CheckpointFacts(step=1, folder="checkpoints/000001", files=[there])
+        run = await house.files.commit(claimed.token, told, tenant_id="")
         assert (run.checkpoint_step, len(run.checkpoints)) == (1, 1)
 
 

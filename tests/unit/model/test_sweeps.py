@@ -17,8 +17,9 @@ from services.model.convert.sweeps import new_sweep
 from services.model.domain import choices
 from services.model.domain.choices import Parameter
 from services.model.domain.run import Run, RunState
-from services.model.domain.run_errors import RunRequestReused
+from services.model.domain.run_errors import DataDoesNotFit, RunRequestReused
 from services.model.domain.sweep import NewSweep, Sweep, SweepMethod, first_trials, rounds
+from services.model.fakes.neighbours import SUNSPOTS
 from services.model.fakes.training_house import PERSON, SPEC, TENANT, TrainingHouse
 
 RATE = "optimization.learning_rate"
@@ -156,6 +157,13 @@ async def test_a_trial_that_is_no_spec_is_refused_before_any_begins(house: Train
         with pytest.raises(ValidationError, match=told):
             await start(house, grid(house, "0.1", parameters=parameters))
     assert house.registry.models == {}
+
+
+async def test_a_metric_that_no_part_can_give_is_refused(house: TrainingHouse) -> None:
+    house.datasets.versions = (replace(SUNSPOTS, parts=SUNSPOTS.parts[:1]),)
+    with pytest.raises(DataDoesNotFit, match="has only train"):
+        await start(house, grid(house, "0.1"))
+    await start(house, grid(house, "0.1", metric="train/loss"))
 
 
 async def test_the_same_request_starts_one_sweep(house: TrainingHouse) -> None:
