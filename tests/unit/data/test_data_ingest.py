@@ -38,7 +38,7 @@ def parquet(frame: pl.DataFrame) -> bytes:
         (CSV.replace(",", ";").encode(), "rows.csv", {"delimiter": ";"}),
         (b"\xef\xbb\xbf" + CSV.encode(), "rows.csv", {}),
         (CSV.encode("utf-16"), "rows.csv", {"encoding": "utf-16"}),
-        (gzip.compress(CSV.encode()), "rows.csv.gz", {}),
+        (gzip.compress(CSV.encode(), mtime=0), "rows.csv.gz", {}),
         (zstandard.compress(CSV.encode()), "rows.csv.zst", {}),
         (b'{"name":"a","value":1}\n\n{"value":2,"name":"b"}\n', "rows.jsonl", {}),
         (parquet(pl.DataFrame({"name": ["a", "b"], "value": [1, 2]})), "rows", {}),
