@@ -19,19 +19,17 @@ def read_object(file: Path, what: str) -> Json:
     """The object in a YAML or JSON file (JSON is YAML). `what` says for people what it should hold."""
     import yaml  # noqa: PLC0415 - only some commands need it
 
-    class Loader(yaml.SafeLoader):
-        """As JSON knows no dates, a date stays the text it is."""
-
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-            for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
+    # JSON knows no dates: one that is not quoted stays the text it is.
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    loader = type("PlainLoader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
     text = file.read_bytes()
     if len(text) > MAX_FILE:
         raise CliError(f"{file} has {len(text)} bytes; a request has at most {MAX_FILE}")
     try:
-        content = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader with less
+        content = yaml.load(text, loader)  # noqa: S506 - a SafeLoader with less
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise CliError(f"{file} is neither YAML nor JSON: {error}") from error
     if not isinstance(content, dict):
