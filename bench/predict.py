@@ -21,8 +21,8 @@ from typing import Any
 
 from automesh.core.clock import utc_now
 from automesh.testing.mesh import in_process_mesh
-from services.model.domain.architecture import Lstm, Transformer
-from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
+from services.model.domain.serving.versions import BatchLimits, ServedVersion, TensorSpec
+from services.model.domain.training.architecture import Lstm, Transformer
 from services.model.serving import grpc_service
 from services.model.serving.loading import FileLoader
 from services.model.serving.model_pool import ModelPool, PoolLimits

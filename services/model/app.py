@@ -13,8 +13,8 @@ from services.model.clients.orchestrator import OrchestratorQueue
 from services.model.clients.releases import GrpcReleases
 from services.model.clients.statistics import GrpcStatistics
 from services.model.clients.webhooks import open_sender
-from services.model.domain.registry import Registry
-from services.model.domain.webhook_ports import Sender
+from services.model.domain.registry.registry import Registry
+from services.model.domain.webhooks.ports import Sender
 from services.model.engine.ground import Ground, open_ground
 from services.model.engine.registry import RegistryEngine, RegistryNeighbours
 from services.model.engine.serving import Serving, open_serving

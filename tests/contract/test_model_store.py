@@ -14,19 +14,7 @@ from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
-from services.model.domain.events import ALIAS_MOVED, MODEL_DELETED, VERSION_CREATED, Event
-from services.model.domain.gates import (
-    AliasGates,
-    ComparisonGate,
-    DriftGate,
-    GateResult,
-    LatencyGate,
-    MetricGate,
-    SizeGate,
-)
-from services.model.domain.model import Model, ModelText, ServingOptions
-from services.model.domain.moves import AliasRequest, Basis, NewMove
-from services.model.domain.registry_errors import (
+from services.model.domain.registry.errors import (
     AliasNotFound,
     ModelNameTaken,
     ModelNotFound,
@@ -35,10 +23,22 @@ from services.model.domain.registry_errors import (
     WebhookNotFound,
     WebhookRequestReused,
 )
-from services.model.domain.registry_ports import AliasRequests, BasisChanged, Deletion, ModelQuery, ModelStore
-from services.model.domain.version import ModelFile, ModelVersion, NewVersion
-from services.model.domain.webhook_ports import DeliveryStore, WebhookDraft, WebhookStore
-from services.model.domain.webhooks import (
+from services.model.domain.registry.gates import (
+    AliasGates,
+    ComparisonGate,
+    DriftGate,
+    GateResult,
+    LatencyGate,
+    MetricGate,
+    SizeGate,
+)
+from services.model.domain.registry.model import Model, ModelText, ServingOptions
+from services.model.domain.registry.moves import AliasRequest, Basis, NewMove
+from services.model.domain.registry.ports import AliasRequests, BasisChanged, Deletion, ModelQuery, ModelStore
+from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
+from services.model.domain.webhooks.events import ALIAS_MOVED, MODEL_DELETED, VERSION_CREATED, Event
+from services.model.domain.webhooks.ports import DeliveryStore, WebhookDraft, WebhookStore
+from services.model.domain.webhooks.webhook import (
     MAX_TRIES,
     Claimed,
     Delivery,

@@ -14,15 +14,15 @@ from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Database
 from automesh.testing.postgres import PostgresForTests
 from services.model.convert.runs import SpecMessages
-from services.model.domain.checkpoint import Checkpoint, StoredFile
-from services.model.domain.events import RUN_COMPLETED, RUN_FAILED
-from services.model.domain.model import ModelText
-from services.model.domain.progress import BestMetric, Latest, MetricPoint, Pace, RunProgress
-from services.model.domain.registry_errors import ModelNotFound
-from services.model.domain.run import Run, RunFailure, RunState
-from services.model.domain.run_errors import RunNotFound, RunRequestReused, SweepNotFound, TooManyRuns
-from services.model.domain.run_ports import RunQuery, RunStore, SweepStore
-from services.model.domain.sweep import Sweep, SweepMethod, Trial
+from services.model.domain.registry.errors import ModelNotFound
+from services.model.domain.registry.model import ModelText
+from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
+from services.model.domain.runs.errors import RunNotFound, RunRequestReused, SweepNotFound, TooManyRuns
+from services.model.domain.runs.ports import RunQuery, RunStore, SweepStore
+from services.model.domain.runs.progress import BestMetric, Latest, MetricPoint, Pace, RunProgress
+from services.model.domain.runs.run import Run, RunFailure, RunState
+from services.model.domain.sweeps.sweep import Sweep, SweepMethod, Trial
+from services.model.domain.webhooks.events import RUN_COMPLETED, RUN_FAILED
 from services.model.fakes.run_store import FakeRunStore, FakeSweepStore
 from services.model.fakes.training_house import SPEC, FakeTime
 from services.model.store.runs import SqlRunStore

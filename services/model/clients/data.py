@@ -14,7 +14,7 @@ from automesh.data.v1 import (
 )
 from automesh.mesh.acting import acting_for
 from automesh.mesh.errors import translating_errors
-from services.model.domain.data_view import ColumnView, DataView, PartView
+from services.model.domain.training.data_view import ColumnView, DataView, PartView
 
 
 class DataService:

@@ -19,8 +19,8 @@ from automesh.orchestrator.v1 import (
 )
 from services.model.convert.runs import struct
 from services.model.convert.times import duration
-from services.model.domain.run_ports import LeasedTask, NewTask, TaskSight
-from services.model.domain.submission import GPU_TASK_TYPE
+from services.model.domain.runs.ports import LeasedTask, NewTask, TaskSight
+from services.model.domain.runs.submission import GPU_TASK_TYPE
 
 PAGE = 1000
 PAGES = 10

@@ -8,7 +8,7 @@ import orjson
 import structlog
 
 from automesh.storage.fanout import Fanout
-from services.model.domain.run_signals import GAP, RunSignals
+from services.model.domain.runs.signals import GAP, RunSignals
 
 log = structlog.get_logger(__name__)
 

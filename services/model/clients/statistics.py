@@ -11,7 +11,7 @@ from automesh.data.v1 import data_service_pb2_grpc as rpc
 from automesh.data.v1 import dataset_pb2
 from automesh.mesh.acting import acting_for
 from automesh.mesh.errors import translating_errors
-from services.model.domain.drift import ColumnShape
+from services.model.domain.registry.drift import ColumnShape
 
 
 class GrpcStatistics:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from automesh.core.errors import AutomationError, ValidationError
 from automesh.outbound.allowlist import AllowList
 from automesh.outbound.errors import UrlNotAllowed
-from services.model.domain.webhook_ports import Sender
-from services.model.domain.webhooks import Answer
+from services.model.domain.webhooks.ports import Sender
+from services.model.domain.webhooks.webhook import Answer
 
 if TYPE_CHECKING:
     from automesh.outbound.client import OutboundClient

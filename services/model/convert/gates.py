@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from automesh.core.errors import ValidationError
 from automesh.model.v1 import model_pb2 as pb
-from services.model.domain.gates import (
+from services.model.domain.registry.gates import (
     AliasGates,
     ComparisonGate,
     DriftGate,

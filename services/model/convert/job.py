@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from services.model.convert.spec import training_spec_json
-from services.model.domain.claims import Claimed
+from services.model.domain.runs.claims import Claimed
 
 DATA, CHECKPOINT = "data/manifest.json", "checkpoint"
 """Below the folder `in/` of the job."""

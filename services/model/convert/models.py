@@ -10,10 +10,10 @@ from automesh.model.v1 import model_pb2 as pb
 from automesh.model.v1 import model_service_pb2 as service_pb
 from services.model.convert import gates
 from services.model.convert.times import timestamp
-from services.model.domain.model import Model, ModelText, ServingOptions
-from services.model.domain.moves import AliasMove
-from services.model.domain.promotion import Move
-from services.model.domain.registry_ports import ModelQuery
+from services.model.domain.registry.model import Model, ModelText, ServingOptions
+from services.model.domain.registry.moves import AliasMove
+from services.model.domain.registry.ports import ModelQuery
+from services.model.domain.registry.promotion import Move
 
 
 def text(message: pb.Model) -> ModelText:

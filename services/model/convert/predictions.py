@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import ListValue, Value
 
 from automesh.core.errors import ValidationError
 from automesh.model.v1 import model_service_pb2 as pb
-from services.model.domain.prediction import Predicted
+from services.model.domain.serving.prediction import Predicted
 
 MAX_INSTANCES = 1024
 

@@ -13,12 +13,12 @@ from automesh.model.v1 import run_pb2 as pb
 from automesh.model.v1 import run_service_pb2 as service_pb
 from services.model.convert.spec import training_spec, training_spec_json, training_spec_message, training_spec_of_json
 from services.model.convert.times import duration, moment, span, timestamp
-from services.model.domain.progress import BestMetric, MetricPoint, RunProgress
-from services.model.domain.run import Run, RunState
-from services.model.domain.run_ports import RunQuery
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.trainings import Order
-from services.model.domain.watching import RunSight
+from services.model.domain.runs.ports import RunQuery
+from services.model.domain.runs.progress import BestMetric, MetricPoint, RunProgress
+from services.model.domain.runs.run import Run, RunState
+from services.model.domain.runs.trainings import Order
+from services.model.domain.runs.watching import RunSight
+from services.model.domain.training.spec import TrainingSpec
 
 DEFAULT_POINTS, MAX_POINTS = 1_000, 10_000
 STATE = {

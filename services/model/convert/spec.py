@@ -11,12 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from automesh.core.errors import ValidationError
 from automesh.model.v1 import training_pb2 as pb
-from services.model.domain import resources
-from services.model.domain.architecture import Architecture, Lstm, Plugin, Transformer
-from services.model.domain.objective import Objective, ObjectiveKind
-from services.model.domain.optimization import EarlyStopping, Optimization
-from services.model.domain.resources import Checkpointing, Device, NoDevice, Resources
-from services.model.domain.spec import TrainingData, TrainingSpec
+from services.model.domain.training import resources
+from services.model.domain.training.architecture import Architecture, Lstm, Plugin, Transformer
+from services.model.domain.training.objective import Objective, ObjectiveKind
+from services.model.domain.training.optimization import EarlyStopping, Optimization
+from services.model.domain.training.resources import Checkpointing, Device, NoDevice, Resources
+from services.model.domain.training.spec import TrainingData, TrainingSpec
 
 _KINDS = {
     pb.OBJECTIVE_KIND_UNSPECIFIED: ObjectiveKind.REGRESSION,

@@ -7,10 +7,10 @@ from automesh.model.v1 import run_pb2
 from automesh.model.v1 import run_service_pb2 as pb
 from services.model.convert.runs import STATE
 from services.model.convert.spec import training_spec
-from services.model.domain import choices
-from services.model.domain.choices import Parameter
-from services.model.domain.run import RunState
-from services.model.domain.sweep import NewSweep, Sweep, SweepMethod, Trial
+from services.model.domain.runs.run import RunState
+from services.model.domain.sweeps import choices
+from services.model.domain.sweeps.choices import Parameter
+from services.model.domain.sweeps.sweep import NewSweep, Sweep, SweepMethod, Trial
 
 DEFAULT_TRIALS, DEFAULT_PARALLEL = 9, 2
 _METHOD = {

@@ -16,11 +16,11 @@ from automesh.model.v1.model_pb2 import Signature
 from services.model.convert.job import job
 from services.model.convert.runs import point_of, progress_of, run, struct
 from services.model.convert.times import duration
-from services.model.domain.checkpoint import Checkpoint, StoredFile
-from services.model.domain.claims import Claimant, Claimed
-from services.model.domain.reporting import Batch, Outcome, task_result
-from services.model.domain.run import MAX_ENVIRONMENT, Run, RunFailure
-from services.model.domain.run_files import CheckpointFacts, FileFact
+from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
+from services.model.domain.runs.claims import Claimant, Claimed
+from services.model.domain.runs.files import CheckpointFacts, FileFact
+from services.model.domain.runs.reporting import Batch, Outcome, task_result
+from services.model.domain.runs.run import MAX_ENVIRONMENT, Run, RunFailure
 
 MAX_RESULT = 4 * 1024 * 1024
 

@@ -14,8 +14,8 @@ from automesh.model.v1 import model_pb2 as pb
 from automesh.model.v1 import model_service_pb2 as service_pb
 from automesh.model.v1 import training_pb2
 from services.model.convert.times import timestamp
-from services.model.domain.comparison import Comparison
-from services.model.domain.version import ModelFile, ModelVersion
+from services.model.domain.registry.comparison import Comparison
+from services.model.domain.registry.version import ModelFile, ModelVersion
 
 
 def version(found: ModelVersion) -> pb.ModelVersion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from automesh.core import paging
 from automesh.model.v1 import webhook_service_pb2 as pb
 from services.model.convert.times import timestamp
-from services.model.domain.webhooks import Delivery, NewWebhook, Webhook
+from services.model.domain.webhooks.webhook import Delivery, NewWebhook, Webhook
 
 
 def new_webhook(message: pb.Webhook) -> NewWebhook:

@@ -20,14 +20,14 @@ from automesh.storage.blobs import BlobStore
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
 from services.model.clients.removable import StoredBlobs
-from services.model.domain.courier import Courier, Webhooks
-from services.model.domain.measuring import Measurer
-from services.model.domain.prediction import Predictor
-from services.model.domain.promotion import Promotion
-from services.model.domain.registry import Registry
-from services.model.domain.registry_ports import Datasets, DataStatistics, LatencyProbe, ModelStore
-from services.model.domain.upkeep import Upkeep
-from services.model.domain.webhook_ports import Sender
+from services.model.domain.registry.measuring import Measurer
+from services.model.domain.registry.ports import Datasets, DataStatistics, LatencyProbe, ModelStore
+from services.model.domain.registry.promotion import Promotion
+from services.model.domain.registry.registry import Registry
+from services.model.domain.registry.upkeep import Upkeep
+from services.model.domain.serving.prediction import Predictor
+from services.model.domain.webhooks.courier import Courier, Webhooks
+from services.model.domain.webhooks.ports import Sender
 from services.model.loops.deliveries import Deliveries
 from services.model.loops.registry_upkeep import RegistryUpkeep
 from services.model.service.model_service import ModelServicer

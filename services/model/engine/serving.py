@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from automesh.core.clock import utc_now
 from automesh.mesh.server import Bound
 from automesh.model.v1 import inference_service_pb2, inference_service_pb2_grpc
-from services.model.domain.registry_ports import Blobs, ModelStore
+from services.model.domain.registry.ports import Blobs, ModelStore
 from services.model.serving import grpc_service
 from services.model.serving.http_service import HttpInferenceServicer
 from services.model.serving.latency import BackendLatencyProbe

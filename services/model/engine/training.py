@@ -16,14 +16,14 @@ from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
 from services.model.clients.run_relay import RunRelay
 from services.model.convert.runs import SpecMessages
-from services.model.domain.claims import ClaimDesk
-from services.model.domain.reporting import Reporting
-from services.model.domain.run_files import RunFiles
-from services.model.domain.run_ports import Datasets, ModelRegistry, RunBlobs, TaskQueue
-from services.model.domain.run_signals import RunSignals
-from services.model.domain.sweep_board import SweepBoard
-from services.model.domain.trainings import Trainings
-from services.model.domain.watching import WatchHub, WatchPace
+from services.model.domain.runs.claims import ClaimDesk
+from services.model.domain.runs.files import RunFiles
+from services.model.domain.runs.ports import Datasets, ModelRegistry, RunBlobs, TaskQueue
+from services.model.domain.runs.reporting import Reporting
+from services.model.domain.runs.signals import RunSignals
+from services.model.domain.runs.trainings import Trainings
+from services.model.domain.runs.watching import WatchHub, WatchPace
+from services.model.domain.sweeps.board import SweepBoard
 from services.model.loops.points import PointRetention
 from services.model.loops.reconciler import GRACE, SILENT_FOR, Reconciler
 from services.model.service.run_service import RunServicer

@@ -7,18 +7,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
-from services.model.domain import events
-from services.model.domain.events import Event
-from services.model.domain.model import Model, ModelText
-from services.model.domain.moves import AliasMove, AliasRequest, Basis, NewMove
-from services.model.domain.registry_errors import (
+from services.model.domain.registry.errors import (
     AliasNotFound,
     model_name_taken,
     model_not_found,
     version_not_found,
 )
-from services.model.domain.registry_ports import BasisChanged, Deletion, ModelQuery
-from services.model.domain.version import ModelVersion, NewVersion
+from services.model.domain.registry.model import Model, ModelText
+from services.model.domain.registry.moves import AliasMove, AliasRequest, Basis, NewMove
+from services.model.domain.registry.ports import BasisChanged, Deletion, ModelQuery
+from services.model.domain.registry.version import ModelVersion, NewVersion
+from services.model.domain.webhooks import events
+from services.model.domain.webhooks.events import Event
 
 Announce = Callable[[str, Event], Awaitable[None]]
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from automesh.core.errors import AutomationError, Kind, NotFound, TaskError
-from services.model.domain.data_view import READY, ColumnView, DataView, PartView
-from services.model.domain.run_ports import LeasedTask, NewTask, TaskSight
-from services.model.domain.version import NewVersion
+from services.model.domain.registry.version import NewVersion
+from services.model.domain.runs.ports import LeasedTask, NewTask, TaskSight
+from services.model.domain.training.data_view import READY, ColumnView, DataView, PartView
 
 
 class FakeLeaseLost(TaskError):

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
-from services.model.domain.progress import MetricPoint
-from services.model.domain.run import ENDED, LIVE, Run, RunState
-from services.model.domain.run_errors import request_reused, run_not_found, sweep_not_found, too_many_runs
-from services.model.domain.run_ports import Change, Recording, RunQuery, Stamp, SweepChange
-from services.model.domain.sweep import Sweep
+from services.model.domain.runs.errors import request_reused, run_not_found, sweep_not_found, too_many_runs
+from services.model.domain.runs.ports import Change, Recording, RunQuery, Stamp, SweepChange
+from services.model.domain.runs.progress import MetricPoint
+from services.model.domain.runs.run import ENDED, LIVE, Run, RunState
+from services.model.domain.sweeps.sweep import Sweep
 
 
 class FakeRunStore:

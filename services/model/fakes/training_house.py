@@ -8,17 +8,17 @@ from itertools import count
 from typing import Any
 
 from services.model.convert.runs import SpecMessages
-from services.model.domain.checkpoint import StoredFile
-from services.model.domain.claims import Claimant, ClaimDesk, Claimed
-from services.model.domain.progress import MetricPoint
-from services.model.domain.reporting import Batch, Outcome, Reporting
-from services.model.domain.run import Run
-from services.model.domain.run_files import CheckpointFacts, FileFact, RunFiles
-from services.model.domain.run_ports import RunBlobs
-from services.model.domain.run_signals import RunSignals
-from services.model.domain.sweep_board import SweepBoard
-from services.model.domain.trainings import Order, Trainings
-from services.model.domain.watching import WatchHub, WatchPace
+from services.model.domain.runs.checkpoint import StoredFile
+from services.model.domain.runs.claims import Claimant, ClaimDesk, Claimed
+from services.model.domain.runs.files import CheckpointFacts, FileFact, RunFiles
+from services.model.domain.runs.ports import RunBlobs
+from services.model.domain.runs.progress import MetricPoint
+from services.model.domain.runs.reporting import Batch, Outcome, Reporting
+from services.model.domain.runs.run import Run
+from services.model.domain.runs.signals import RunSignals
+from services.model.domain.runs.trainings import Order, Trainings
+from services.model.domain.runs.watching import WatchHub, WatchPace
+from services.model.domain.sweeps.board import SweepBoard
 from services.model.fakes.neighbours import FakeDatasets, FakeQueue, FakeRegistry
 from services.model.fakes.run_store import FakeRunStore, FakeSweepStore
 

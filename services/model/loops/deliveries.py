@@ -8,8 +8,8 @@ from contextlib import suppress
 import structlog
 
 from automesh.core.errors import AutomationError
-from services.model.domain.courier import Courier
-from services.model.domain.webhooks import Claimed
+from services.model.domain.webhooks.courier import Courier
+from services.model.domain.webhooks.webhook import Claimed
 
 log = structlog.get_logger(__name__)
 

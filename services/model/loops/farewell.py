@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.model.domain.watching import WatchHub
+from services.model.domain.runs.watching import WatchHub
 
 
 async def farewell(stopping: asyncio.Event, hub: WatchHub) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from services.model.domain.run_ports import RunStore
+from services.model.domain.runs.ports import RunStore
 
 LIMIT = 10_000
 ROUNDS = 50

@@ -9,12 +9,12 @@ import structlog
 
 from automesh.core.clock import Clock
 from automesh.core.errors import AutomationError
-from services.model.domain.dependents import add_dependent
-from services.model.domain.run import LIVE, Run, RunFailure, RunState, RunTask
-from services.model.domain.run_errors import RunNotFound
-from services.model.domain.run_ports import Datasets, RunStore, TaskQueue, TaskSight
-from services.model.domain.run_signals import RunSignals
-from services.model.domain.submission import Submission
+from services.model.domain.runs.dependents import add_dependent
+from services.model.domain.runs.errors import RunNotFound
+from services.model.domain.runs.ports import Datasets, RunStore, TaskQueue, TaskSight
+from services.model.domain.runs.run import LIVE, Run, RunFailure, RunState, RunTask
+from services.model.domain.runs.signals import RunSignals
+from services.model.domain.runs.submission import Submission
 
 log = structlog.get_logger(__name__)
 

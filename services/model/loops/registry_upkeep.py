@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from services.model.domain.promotion import Promotion
-from services.model.domain.upkeep import Upkeep
-from services.model.domain.webhook_ports import DeliveryStore
+from services.model.domain.registry.promotion import Promotion
+from services.model.domain.registry.upkeep import Upkeep
+from services.model.domain.webhooks.ports import DeliveryStore
 
 KEEP_DELIVERIES = timedelta(days=30)
 FORGET_AT_ONCE = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from services.model.domain.architecture import Architecture, Lstm, Plugin, Transformer
-from services.model.domain.training_errors import ShapeMismatch
+from services.model.domain.training.architecture import Architecture, Lstm, Plugin, Transformer
+from services.model.domain.training.errors import ShapeMismatch
 from services.model.networks.lstm import LstmNetwork
 from services.model.networks.plugins import build_plugin
 from services.model.networks.shape import Shape

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from services.model.domain.architecture import Lstm
+from services.model.domain.training.architecture import Lstm
 from services.model.networks.dropout import Dropout
 from services.model.networks.shape import Shape
 

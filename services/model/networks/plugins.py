@@ -10,8 +10,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from torch import nn
 
-from services.model.domain.architecture import Plugin
-from services.model.domain.training_errors import PluginFailed, PluginUnknown
+from services.model.domain.training.architecture import Plugin
+from services.model.domain.training.errors import PluginFailed, PluginUnknown
 from services.model.networks.shape import Shape
 
 GROUP = "automesh.models"

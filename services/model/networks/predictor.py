@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.model.domain.objective import ObjectiveKind
+from services.model.domain.training.objective import ObjectiveKind
 
 
 class Predictor(nn.Module):

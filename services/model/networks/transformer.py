@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.model.domain.architecture import Transformer
+from services.model.domain.training.architecture import Transformer
 from services.model.networks.dropout import Dropout
 from services.model.networks.shape import Shape
 

@@ -15,10 +15,10 @@ from automesh.model.v1 import model_service_pb2_grpc as rpc
 from services.model.convert import gates, predictions
 from services.model.convert import models as convert
 from services.model.convert import versions as convert_versions
-from services.model.domain.comparison import check_count, compare
-from services.model.domain.prediction import Predictor
-from services.model.domain.promotion import Promotion
-from services.model.domain.registry import Registry
+from services.model.domain.registry.comparison import check_count, compare
+from services.model.domain.registry.promotion import Promotion
+from services.model.domain.registry.registry import Registry
+from services.model.domain.serving.prediction import Predictor
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -13,8 +13,8 @@ from automesh.model.v1 import run_service_pb2 as pb
 from automesh.model.v1 import run_service_pb2_grpc as rpc
 from services.model.convert import runs as convert
 from services.model.convert import sweeps
-from services.model.domain.sweep_board import SweepBoard
-from services.model.domain.trainings import Trainings
+from services.model.domain.runs.trainings import Trainings
+from services.model.domain.sweeps.board import SweepBoard
 from services.model.service.caller import tenant_of
 
 Context = grpc.aio.ServicerContext[Any, Any]

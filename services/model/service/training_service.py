@@ -13,9 +13,9 @@ from automesh.mesh.caller import current_caller
 from automesh.model.v1 import training_service_pb2 as pb
 from automesh.model.v1 import training_service_pb2_grpc as rpc
 from services.model.convert import training as convert
-from services.model.domain.claims import ClaimDesk
-from services.model.domain.reporting import Reporting
-from services.model.domain.run_files import RunFiles
+from services.model.domain.runs.claims import ClaimDesk
+from services.model.domain.runs.files import RunFiles
+from services.model.domain.runs.reporting import Reporting
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from automesh.core.errors import Exhausted, Unavailable
-from services.model.domain.serving import BatchLimits
+from services.model.domain.serving.versions import BatchLimits
 from services.model.serving.statistics import Statistics
 
 if TYPE_CHECKING:

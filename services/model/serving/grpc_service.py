@@ -10,7 +10,7 @@ import grpc
 from automesh.core.errors import AutomationError, Kind, ValidationError
 from automesh.mesh.caller import current_tenant
 from automesh.mesh.server import Bound
-from services.model.domain.serving import ServedVersion, TensorSpec, VersionSource
+from services.model.domain.serving.versions import ServedVersion, TensorSpec, VersionSource
 from services.model.serving import protocol
 from services.model.serving.loaded import LoadedVersion
 from services.model.serving.model_pool import ModelPool

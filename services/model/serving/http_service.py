@@ -9,7 +9,7 @@ import grpc
 from automesh.mesh.caller import current_tenant
 from automesh.model.v1 import inference_service_pb2 as pb
 from automesh.model.v1 import inference_service_pb2_grpc as rpc
-from services.model.domain.serving import ServedVersion, TensorSpec, VersionSource
+from services.model.domain.serving.versions import ServedVersion, TensorSpec, VersionSource
 from services.model.serving.grpc_service import EXTENSIONS, MAX_LISTED, MAX_ROWS, SERVER_NAME
 from services.model.serving.model_pool import ModelPool
 from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat

@@ -6,7 +6,7 @@ import asyncio
 import time
 from concurrent.futures import Executor
 
-from services.model.domain.serving import VersionSource
+from services.model.domain.serving.versions import VersionSource
 from services.model.serving.backends import Backend
 from services.model.serving.loading import Loader
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from services.model.domain.serving import ServedVersion
+from services.model.domain.serving.versions import ServedVersion
 from services.model.serving.backends import Backend
 from services.model.serving.batcher import Batcher
 from services.model.serving.statistics import Statistics

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Protocol
 
-from services.model.domain.serving import ServedVersion, VersionSource
+from services.model.domain.serving.versions import ServedVersion, VersionSource
 from services.model.serving.backends import Backend, OnnxBackend
 from services.model.serving.torch_backend import CONFIG, WEIGHTS, TorchBackend
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from automesh.core.errors import AutomationError, Kind, Unavailable
-from services.model.domain.serving import ServedVersion, VersionSource
+from services.model.domain.serving.versions import ServedVersion, VersionSource
 from services.model.serving.batcher import ModelUnloaded
 from services.model.serving.loaded import LoadedVersion
 from services.model.serving.loading import Loader

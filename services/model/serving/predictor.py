@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.model.domain.serving import ServedVersion
+from services.model.domain.serving.versions import ServedVersion
 from services.model.serving.model_pool import ModelPool
 from services.model.serving.tensors import GivenTensor, array_of, flat
 

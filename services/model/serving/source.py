@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.model.domain.model import Model, ServingOptions
-from services.model.domain.registry_errors import AliasNotFound, ModelNotFound, VersionNotFound, version_not_found
-from services.model.domain.registry_ports import Blobs, ModelQuery, ModelStore
-from services.model.domain.serving import BatchLimits, ServedVersion, TensorSpec
-from services.model.domain.version import ModelVersion
+from services.model.domain.registry.errors import AliasNotFound, ModelNotFound, VersionNotFound, version_not_found
+from services.model.domain.registry.model import Model, ServingOptions
+from services.model.domain.registry.ports import Blobs, ModelQuery, ModelStore
+from services.model.domain.registry.version import ModelVersion
+from services.model.domain.serving.versions import BatchLimits, ServedVersion, TensorSpec
 from services.model.serving.backends import ModelNotLoadable
 
 CHAMPION = "champion"

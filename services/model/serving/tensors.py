@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from automesh.core.errors import ValidationError
-from services.model.domain.serving import TensorSpec
+from services.model.domain.serving.versions import TensorSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from services.model.domain.serving import ServedVersion
+from services.model.domain.serving.versions import ServedVersion
 from services.model.serving import protocol
 from services.model.serving.loaded import LoadedVersion
 from services.model.serving.model_pool import ModelPool

@@ -8,8 +8,8 @@ from datetime import timedelta
 import asyncpg
 
 from automesh.storage.postgres import ENGINE, Database
-from services.model.domain.moves import AliasRequest
-from services.model.domain.registry_errors import version_not_found
+from services.model.domain.registry.errors import version_not_found
+from services.model.domain.registry.moves import AliasRequest
 from services.model.store import model_rows as rows
 from services.model.store.versions import ASK
 

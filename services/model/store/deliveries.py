@@ -8,9 +8,9 @@ from datetime import timedelta
 from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Database, Record
 from automesh.storage.sealing import Sealer
-from services.model.domain.events import Event
-from services.model.domain.registry_errors import webhook_not_found
-from services.model.domain.webhooks import MAX_PENDING, MAX_TRIES, Claimed, Delivery, Outcome
+from services.model.domain.registry.errors import webhook_not_found
+from services.model.domain.webhooks.events import Event
+from services.model.domain.webhooks.webhook import MAX_PENDING, MAX_TRIES, Claimed, Delivery, Outcome
 from services.model.store.outbox import announce
 from services.model.store.webhooks import delivery, unsealed
 

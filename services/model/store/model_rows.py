@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from automesh.storage.postgres import Record
-from services.model.domain.gates import (
+from services.model.domain.registry.gates import (
     AliasGates,
     ComparisonGate,
     DriftGate,
@@ -19,9 +19,9 @@ from services.model.domain.gates import (
     MetricGate,
     SizeGate,
 )
-from services.model.domain.model import Model, ModelText, ServingOptions
-from services.model.domain.moves import AliasMove, AliasRequest
-from services.model.domain.version import ModelFile, ModelVersion, NewVersion
+from services.model.domain.registry.model import Model, ModelText, ServingOptions
+from services.model.domain.registry.moves import AliasMove, AliasRequest
+from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
 
 _GATES: Mapping[str, type[Gate]] = {
     "metric": MetricGate,

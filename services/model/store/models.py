@@ -9,10 +9,10 @@ import orjson
 
 from automesh.core.ids import new_id
 from automesh.storage.postgres import Connection, Database, Record
-from services.model.domain import events
-from services.model.domain.model import Model, ModelText
-from services.model.domain.registry_errors import ModelNameTaken, model_name_taken, model_not_found
-from services.model.domain.registry_ports import Deletion, ModelQuery
+from services.model.domain.registry.errors import ModelNameTaken, model_name_taken, model_not_found
+from services.model.domain.registry.model import Model, ModelText
+from services.model.domain.registry.ports import Deletion, ModelQuery
+from services.model.domain.webhooks import events
 from services.model.store import model_rows as rows
 from services.model.store.outbox import announce
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from automesh.storage.postgres import Connection
-from services.model.domain.events import Event
-from services.model.domain.webhooks import MAX_PENDING, MAX_WEBHOOKS, TOO_MANY_WAIT, State
+from services.model.domain.webhooks.events import Event
+from services.model.domain.webhooks.webhook import MAX_PENDING, MAX_WEBHOOKS, TOO_MANY_WAIT, State
 
 WANTED = """
 SELECT webhook_id, now() AS now,

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from services.model.domain.checkpoint import Checkpoint, StoredFile
-from services.model.domain.progress import BestMetric, Latest, Pace, RunProgress
-from services.model.domain.run import Run, RunTask
+from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
+from services.model.domain.runs.progress import BestMetric, Latest, Pace, RunProgress
+from services.model.domain.runs.run import Run, RunTask
 
 
 def write(run: Run) -> str:

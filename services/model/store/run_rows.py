@@ -10,10 +10,10 @@ import orjson
 
 from automesh.storage.postgres import Record
 from services.model.convert.spec import training_spec_json, training_spec_of_json
-from services.model.domain.progress import MetricPoint
-from services.model.domain.run import Run, RunFailure, RunState
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.sweep import Sweep, SweepMethod, Trial
+from services.model.domain.runs.progress import MetricPoint
+from services.model.domain.runs.run import Run, RunFailure, RunState
+from services.model.domain.sweeps.sweep import Sweep, SweepMethod, Trial
+from services.model.domain.training.spec import TrainingSpec
 from services.model.store import run_detail
 
 

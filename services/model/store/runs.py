@@ -9,12 +9,12 @@ import asyncpg
 
 from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
-from services.model.domain.progress import MetricPoint
-from services.model.domain.registry_errors import model_not_found
-from services.model.domain.run import Run
-from services.model.domain.run_errors import request_reused, run_not_found, too_many_runs
-from services.model.domain.run_events import ended
-from services.model.domain.run_ports import Change, Recording, RunQuery, Stamp
+from services.model.domain.registry.errors import model_not_found
+from services.model.domain.runs.errors import request_reused, run_not_found, too_many_runs
+from services.model.domain.runs.ports import Change, Recording, RunQuery, Stamp
+from services.model.domain.runs.progress import MetricPoint
+from services.model.domain.runs.run import Run
+from services.model.domain.webhooks.run_events import ended
 from services.model.store import run_rows as rows
 from services.model.store.outbox import announce
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 import asyncpg
 
 from automesh.storage.postgres import ENGINE, Database
-from services.model.domain.registry_errors import model_not_found
-from services.model.domain.run_errors import request_reused, sweep_not_found
-from services.model.domain.run_ports import SweepChange
-from services.model.domain.sweep import Sweep
+from services.model.domain.registry.errors import model_not_found
+from services.model.domain.runs.errors import request_reused, sweep_not_found
+from services.model.domain.runs.ports import SweepChange
+from services.model.domain.sweeps.sweep import Sweep
 from services.model.store import run_rows as rows
 
 INSERT = """

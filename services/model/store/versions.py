@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from automesh.core.ids import new_id
 from automesh.storage.postgres import Connection, Database, Record
-from services.model.domain import events
-from services.model.domain.model import Model
-from services.model.domain.moves import AliasMove, Basis, NewMove
-from services.model.domain.registry_errors import AliasNotFound, version_not_found
-from services.model.domain.registry_ports import BasisChanged
-from services.model.domain.version import ModelVersion, NewVersion
+from services.model.domain.registry.errors import AliasNotFound, version_not_found
+from services.model.domain.registry.model import Model
+from services.model.domain.registry.moves import AliasMove, Basis, NewMove
+from services.model.domain.registry.ports import BasisChanged
+from services.model.domain.registry.version import ModelVersion, NewVersion
+from services.model.domain.webhooks import events
 from services.model.store import model_rows as rows
 from services.model.store.models import SqlModels, locked
 from services.model.store.outbox import announce

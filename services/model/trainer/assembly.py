@@ -11,9 +11,9 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from services.model.domain.architecture import Plugin
-from services.model.domain.optimization import Optimization
-from services.model.domain.spec import TrainingSpec
+from services.model.domain.training.architecture import Plugin
+from services.model.domain.training.optimization import Optimization
+from services.model.domain.training.spec import TrainingSpec
 from services.model.networks.build import build
 from services.model.trainer import generators, precision, weights
 from services.model.trainer.checkpoint import Checkpoint

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from services.model.domain.training_errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
+from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
 from services.model.trainer.state import State
 
 FORMAT = 1

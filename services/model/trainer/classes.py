@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.model.domain.objective import Objective
-from services.model.domain.training_errors import ClassUnknown, DataNotFinite, OneClassOnly, TooManyClasses
+from services.model.domain.training.errors import ClassUnknown, DataNotFinite, OneClassOnly, TooManyClasses
+from services.model.domain.training.objective import Objective
 
 MAX_CLASSES = 10_000
 

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from services.model.domain.objective import ObjectiveKind
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.training_errors import ColumnMissing, DataNotFinite, FeatureNotNumeric
+from services.model.domain.training.errors import ColumnMissing, DataNotFinite, FeatureNotNumeric
+from services.model.domain.training.objective import ObjectiveKind
+from services.model.domain.training.spec import TrainingSpec
 from services.model.trainer.manifest import Manifest
 
 Floats = NDArray[np.float32]

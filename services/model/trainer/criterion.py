@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from services.model.domain.objective import Objective, ObjectiveKind
+from services.model.domain.training.objective import Objective, ObjectiveKind
 from services.model.networks.predictor import elementwise
 
 

@@ -10,9 +10,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from services.model.domain.objective import ObjectiveKind
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.training_errors import DataDamaged, DataTooShort, PartMissing, WindowMissing
+from services.model.domain.training.errors import DataDamaged, DataTooShort, PartMissing, WindowMissing
+from services.model.domain.training.objective import ObjectiveKind
+from services.model.domain.training.spec import TrainingSpec
 from services.model.networks.shape import Shape
 from services.model.trainer import classes, columns
 from services.model.trainer.manifest import TEST, TRAIN, VALIDATION, Manifest, PartFiles, read_manifest

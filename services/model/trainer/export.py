@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.model.domain.training_errors import ExportFailed
+from services.model.domain.training.errors import ExportFailed
 from services.model.networks.predictor import Predictor
 
 INPUT, OUTPUT = "input", "output"

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from services.model.convert.spec import training_spec_json
-from services.model.domain.objective import ObjectiveKind
-from services.model.domain.training_errors import CheckpointNotWritten
+from services.model.domain.training.errors import CheckpointNotWritten
+from services.model.domain.training.objective import ObjectiveKind
 from services.model.networks.build import build
 from services.model.networks.predictor import Predictor
 from services.model.trainer import plots

@@ -11,8 +11,8 @@ from typing import Any
 
 from automesh.core.errors import ValidationError
 from services.model.convert.spec import training_spec_json, training_spec_of_json
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.training_errors import JobUnreadable
+from services.model.domain.training.errors import JobUnreadable
+from services.model.domain.training.spec import TrainingSpec
 
 # What may differ between two attempts at the same training without making it another one.
 _BESIDE_THE_POINT = ("model_id", "name", "description", "tags", "aliases", "resources", "checkpointing")

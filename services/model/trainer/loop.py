@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from automesh.core.errors import ValidationError
-from services.model.domain.spec import TrainingSpec
-from services.model.domain.training_errors import PartMissing, TrainingDiverged
+from services.model.domain.training.errors import PartMissing, TrainingDiverged
+from services.model.domain.training.spec import TrainingSpec
 from services.model.trainer import weights
 from services.model.trainer.assembly import Assembly
 from services.model.trainer.dataset import Dataset

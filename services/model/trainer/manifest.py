@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.model.domain.training_errors import DataDamaged
+from services.model.domain.training.errors import DataDamaged
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 

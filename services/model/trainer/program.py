@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from automesh.core.errors import AutomationError
-from services.model.domain.training_errors import NotDeterministic, OutOfMemory, TrainingError
+from services.model.domain.training.errors import NotDeterministic, OutOfMemory, TrainingError
 from services.model.trainer.job import Job
 from services.model.trainer.ranks import Place
 from services.model.trainer.reporter import Reporter

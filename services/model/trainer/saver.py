@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from services.model.domain.resources import Checkpointing
-from services.model.domain.training_errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
+from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
+from services.model.domain.training.resources import Checkpointing
 from services.model.trainer import checkpoint as disk
 from services.model.trainer import generators, weights
 from services.model.trainer.assembly import Assembly

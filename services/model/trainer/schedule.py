@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from services.model.domain.optimization import Optimization
+from services.model.domain.training.optimization import Optimization
 
 PLATEAU_PATIENCE = 3
 PLATEAU_FACTOR = 0.5

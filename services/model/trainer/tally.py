@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from services.model.domain.objective import ObjectiveKind
+from services.model.domain.training.objective import ObjectiveKind
 
 MAX_CONFUSION = 1000
 """Classes up to which each pair is counted: the table grows with the square."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from services.model.domain.resources import NoDevice
-from services.model.domain.training_errors import DeviceMissing
+from services.model.domain.training.errors import DeviceMissing
+from services.model.domain.training.resources import NoDevice
 from services.model.trainer import dataset as data
 from services.model.trainer.assembly import assemble
 from services.model.trainer.dataset import Dataset

@@ -16,9 +16,9 @@ from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.changes import Changes
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
-from services.model.domain.drift import ColumnShape
-from services.model.domain.version import ModelFile, NewVersion
-from services.model.domain.webhook_ports import Sender
+from services.model.domain.registry.drift import ColumnShape
+from services.model.domain.registry.version import ModelFile, NewVersion
+from services.model.domain.webhooks.ports import Sender
 from services.model.engine.registry import RegistryEngine, RegistryNeighbours, RegistryOptions
 from services.model.fakes.webhook_store import FakeSender
 from services.model.store.versions import SqlModelStore

@@ -15,7 +15,7 @@ from automesh.mesh.server import Bound
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
 from services.model.clients.releases import GrpcReleases
 from services.model.clients.statistics import GrpcStatistics, shapes
-from services.model.domain.drift import worst_drift
+from services.model.domain.registry.drift import worst_drift
 
 
 @dataclass

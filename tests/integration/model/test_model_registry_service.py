@@ -13,7 +13,7 @@ from automesh.mesh.errors import from_rpc_error
 from automesh.model.v1 import model_pb2
 from automesh.model.v1 import model_service_pb2 as pb
 from automesh.testing.postgres import PostgresForTests
-from services.model.domain.drift import ColumnShape
+from services.model.domain.registry.drift import ColumnShape
 from tests.integration.model.registry_house import PEOPLE, TENANT, Prediction, RegistryHouse, registry_house
 
 pytestmark = pytest.mark.postgres

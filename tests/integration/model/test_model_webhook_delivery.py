@@ -20,8 +20,8 @@ from automesh.testing.ca import ThrowawayCa
 from automesh.testing.changes import Changes
 from automesh.testing.postgres import PostgresForTests
 from services.model.clients.webhooks import open_sender
-from services.model.domain.events import RUN_COMPLETED, Event
-from services.model.domain.webhooks import sign
+from services.model.domain.webhooks.events import RUN_COMPLETED, Event
+from services.model.domain.webhooks.webhook import sign
 from tests.integration.model.registry_house import TENANT, RegistryHouse, registry_house
 
 pytestmark = pytest.mark.postgres

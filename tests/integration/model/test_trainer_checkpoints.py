@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from services.model.domain.training_errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
+from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
 from services.model.trainer import checkpoint as disk
 from services.model.trainer.checkpoint import Checkpoint
 from services.model.trainer.job import read_job

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from services.model.domain.training_errors import TrainingError
+from services.model.domain.training.errors import TrainingError
 from services.model.networks.build import check_fit
 from services.model.networks.shape import Shape
 from services.model.trainer.dataset import Dataset, load

@@ -25,10 +25,10 @@ from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
 from automesh.testing.postgres import PostgresForTests
 from services.model.convert.spec import message_of_json
-from services.model.domain.measuring import Measurer
-from services.model.domain.promotion import Promotion
-from services.model.domain.registry import Registry
-from services.model.domain.watching import WatchPace
+from services.model.domain.registry.measuring import Measurer
+from services.model.domain.registry.promotion import Promotion
+from services.model.domain.registry.registry import Registry
+from services.model.domain.runs.watching import WatchPace
 from services.model.engine.training import Neighbours, TrainingEngine, TrainingOptions
 from services.model.fakes.neighbours import FakeDatasets, FakeQueue
 from services.model.fakes.training_house import SPEC

@@ -16,8 +16,8 @@ from automesh.core.clock import utc_now
 from automesh.mesh.server import Bound
 from automesh.model.v1 import inference_service_pb2, inference_service_pb2_grpc
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
-from services.model.domain.registry_errors import model_not_found
-from services.model.domain.serving import ServedVersion, TensorSpec
+from services.model.domain.registry.errors import model_not_found
+from services.model.domain.serving.versions import ServedVersion, TensorSpec
 from services.model.serving import grpc_service
 from services.model.serving.http_service import HttpInferenceServicer
 from services.model.serving.loading import FileLoader

@@ -9,11 +9,8 @@ import pytest
 from automesh.core.errors import PermissionDenied, Unavailable, ValidationError
 from automesh.testing.blobs import FakeBlobStore
 from services.model.convert.training import claimed as claim_message
-from services.model.domain.claims import Claimant, Claimed
-from services.model.domain.progress import MetricPoint, RunProgress
-from services.model.domain.reporting import Batch, Outcome
-from services.model.domain.run import RunFailure, RunState
-from services.model.domain.run_errors import (
+from services.model.domain.runs.claims import Claimant, Claimed
+from services.model.domain.runs.errors import (
     CheckpointDamaged,
     CheckpointIncomplete,
     FileNotInRun,
@@ -24,7 +21,10 @@ from services.model.domain.run_errors import (
     RunTokenStale,
     TaskNotOfRun,
 )
-from services.model.domain.run_files import CheckpointFacts, FileFact
+from services.model.domain.runs.files import CheckpointFacts, FileFact
+from services.model.domain.runs.progress import MetricPoint, RunProgress
+from services.model.domain.runs.reporting import Batch, Outcome
+from services.model.domain.runs.run import RunFailure, RunState
 from services.model.fakes.neighbours import FakeLeaseLost
 from services.model.fakes.training_house import SPEC, TENANT, TrainingHouse
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.model.domain.drift import ColumnShape, psi, worst_drift
+from services.model.domain.registry.drift import ColumnShape, psi, worst_drift
 
 
 def histogram(values: Sequence[float], bins: int = 30, nulls: int = 0) -> ColumnShape:

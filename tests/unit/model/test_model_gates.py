@@ -5,8 +5,8 @@ import math
 import pytest
 
 from automesh.core.errors import ValidationError
-from services.model.domain import gates
-from services.model.domain.gates import (
+from services.model.domain.registry import gates
+from services.model.domain.registry.gates import (
     AliasGates,
     ComparisonGate,
     DriftGate,

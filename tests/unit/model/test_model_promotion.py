@@ -11,14 +11,22 @@ import pytest
 
 from automesh.core.errors import Unavailable, ValidationError
 from automesh.core.ids import new_id
-from services.model.domain.drift import ColumnShape
-from services.model.domain.gates import AliasGates, ComparisonGate, DriftGate, Gate, LatencyGate, MetricGate, SizeGate
-from services.model.domain.measuring import Measurer
-from services.model.domain.model import Model, ModelText
-from services.model.domain.moves import AliasRequest, NewMove
-from services.model.domain.promotion import HOLD_FOR, MAX_REQUEST_TRIES, TRIES, Move, Promotion
-from services.model.domain.registry_errors import AliasRaced, GatesNotPassed, VersionNotFound
-from services.model.domain.version import ModelFile, NewVersion
+from services.model.domain.registry.drift import ColumnShape
+from services.model.domain.registry.errors import AliasRaced, GatesNotPassed, VersionNotFound
+from services.model.domain.registry.gates import (
+    AliasGates,
+    ComparisonGate,
+    DriftGate,
+    Gate,
+    LatencyGate,
+    MetricGate,
+    SizeGate,
+)
+from services.model.domain.registry.measuring import Measurer
+from services.model.domain.registry.model import Model, ModelText
+from services.model.domain.registry.moves import AliasRequest, NewMove
+from services.model.domain.registry.promotion import HOLD_FOR, MAX_REQUEST_TRIES, TRIES, Move, Promotion
+from services.model.domain.registry.version import ModelFile, NewVersion
 from services.model.fakes.model_store import FakeModelStore
 
 TENANT = "acme"

@@ -10,21 +10,21 @@ import pytest
 from automesh.core.errors import ValidationError
 from automesh.core.ids import new_id
 from automesh.testing.blobs import FakeBlobStore
-from services.model.domain.comparison import check_count, compare
-from services.model.domain.measuring import Measurer
-from services.model.domain.model import ModelText, ServingOptions
-from services.model.domain.moves import NewMove
-from services.model.domain.promotion import Promotion
-from services.model.domain.registry import READ_CHUNK, Registry
-from services.model.domain.registry_errors import (
+from services.model.domain.registry.comparison import check_count, compare
+from services.model.domain.registry.errors import (
     FileNotInVersion,
     ModelHasAliases,
     ModelNameTaken,
     ModelNotFound,
     ModelTrains,
 )
-from services.model.domain.registry_ports import ModelQuery
-from services.model.domain.version import ModelFile, ModelVersion, NewVersion
+from services.model.domain.registry.measuring import Measurer
+from services.model.domain.registry.model import ModelText, ServingOptions
+from services.model.domain.registry.moves import NewMove
+from services.model.domain.registry.ports import ModelQuery
+from services.model.domain.registry.promotion import Promotion
+from services.model.domain.registry.registry import READ_CHUNK, Registry
+from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
 from services.model.fakes.model_store import FakeModelStore
 
 TENANT = "acme"

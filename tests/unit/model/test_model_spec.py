@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from automesh.core.errors import ValidationError
 from automesh.model.v1 import training_pb2 as pb
 from services.model.convert.spec import training_spec, training_spec_json, training_spec_message, training_spec_of_json
-from services.model.domain.architecture import Lstm, Plugin, Transformer
-from services.model.domain.objective import ObjectiveKind
-from services.model.domain.optimization import EarlyStopping
-from services.model.domain.resources import Device, NoDevice
+from services.model.domain.training.architecture import Lstm, Plugin, Transformer
+from services.model.domain.training.objective import ObjectiveKind
+from services.model.domain.training.optimization import EarlyStopping
+from services.model.domain.training.resources import Device, NoDevice
 
 LEAST: dict[str, Any] = {"name": "m", "data": {"data_id": "data_1", "targets": ["y"]}}
 

@@ -11,10 +11,10 @@ import pytest
 from automesh.core.errors import ValidationError
 from automesh.core.ids import new_id
 from services.model.clients.webhooks import NoSender, open_sender
-from services.model.domain.courier import Courier, Webhooks
-from services.model.domain.events import RUN_FAILED, Event
-from services.model.domain.registry_errors import WebhookNotFound
-from services.model.domain.webhooks import (
+from services.model.domain.registry.errors import WebhookNotFound
+from services.model.domain.webhooks.courier import Courier, Webhooks
+from services.model.domain.webhooks.events import RUN_FAILED, Event
+from services.model.domain.webhooks.webhook import (
     MAX_TRIES,
     WAITS,
     Answer,

@@ -8,11 +8,11 @@ import pytest
 
 from automesh.core.errors import Unavailable
 from automesh.testing.blobs import FakeBlobStore
-from services.model.domain.run import RunState
-from services.model.domain.run_errors import ReplicaStopping, RunNotFound, TooManyWatchers
-from services.model.domain.run_ports import Stamp
-from services.model.domain.run_signals import GAP
-from services.model.domain.watching import RunSight, WatchHub, WatchPace
+from services.model.domain.runs.errors import ReplicaStopping, RunNotFound, TooManyWatchers
+from services.model.domain.runs.ports import Stamp
+from services.model.domain.runs.run import RunState
+from services.model.domain.runs.signals import GAP
+from services.model.domain.runs.watching import RunSight, WatchHub, WatchPace
 from services.model.fakes.training_house import TENANT, TrainingHouse
 
 Sights = AsyncGenerator[RunSight, None]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from services.model.convert.spec import training_spec_json
-from services.model.domain.architecture import Lstm
-from services.model.domain.spec import TrainingSpec
+from services.model.domain.training.architecture import Lstm
+from services.model.domain.training.spec import TrainingSpec
 from services.model.serving.backends import ModelNotLoadable, OnnxBackend, ServingUnavailable
 from services.model.serving.torch_backend import TorchBackend
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from services.model.domain.serving import BatchLimits
+from services.model.domain.serving.versions import BatchLimits
 from services.model.serving.batcher import Batcher, ModelUnloaded, QueueFull
 from services.model.serving.statistics import Statistics
 

@@ -13,7 +13,7 @@ import pytest
 
 from automesh.core.clock import utc_now
 from automesh.core.errors import NotFound, Unavailable
-from services.model.domain.serving import ServedVersion, TensorSpec
+from services.model.domain.serving.versions import ServedVersion, TensorSpec
 from services.model.serving.backends import Backend
 from services.model.serving.model_pool import ModelPool, ModelTakenOut, PoolLimits
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automesh.core.errors import ValidationError
-from services.model.domain.serving import TensorSpec
+from services.model.domain.serving.versions import TensorSpec
 from services.model.serving import protocol
 from services.model.serving.grpc_service import given_tensors
 from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat

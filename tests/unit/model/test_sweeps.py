@@ -14,11 +14,11 @@ from automesh.core.errors import Unavailable, ValidationError
 from automesh.model.v1 import run_service_pb2 as pb
 from automesh.testing.blobs import FakeBlobStore
 from services.model.convert.sweeps import new_sweep
-from services.model.domain import choices
-from services.model.domain.choices import Parameter
-from services.model.domain.run import Run, RunState
-from services.model.domain.run_errors import DataDoesNotFit, RunRequestReused
-from services.model.domain.sweep import NewSweep, Sweep, SweepMethod, first_trials, rounds
+from services.model.domain.runs.errors import DataDoesNotFit, RunRequestReused
+from services.model.domain.runs.run import Run, RunState
+from services.model.domain.sweeps import choices
+from services.model.domain.sweeps.choices import Parameter
+from services.model.domain.sweeps.sweep import NewSweep, Sweep, SweepMethod, first_trials, rounds
 from services.model.fakes.neighbours import SUNSPOTS
 from services.model.fakes.training_house import PERSON, SPEC, TENANT, TrainingHouse
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.model.domain.optimization import SCHEDULES, Optimization
+from services.model.domain.training.optimization import SCHEDULES, Optimization
 from services.model.trainer.schedule import PLATEAU_PATIENCE, Plateau, rate
 
 

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from services.model.domain.objective import Objective, ObjectiveKind
+from services.model.domain.training.objective import Objective, ObjectiveKind
 from services.model.trainer.criterion import Criterion
 from services.model.trainer.tally import ClassTally, ValueTally, higher_is_better, metric_names, tally_for
 

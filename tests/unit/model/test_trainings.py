@@ -6,9 +6,7 @@ import pytest
 
 from automesh.core.errors import NotFound, Unavailable, ValidationError
 from automesh.testing.blobs import FakeBlobStore
-from services.model.domain.data_view import ColumnView, DataView, PartView
-from services.model.domain.run import RunState
-from services.model.domain.run_errors import (
+from services.model.domain.runs.errors import (
     DataDoesNotFit,
     DatasetNotReady,
     NoGpu,
@@ -16,6 +14,8 @@ from services.model.domain.run_errors import (
     RunRequestReused,
     TooManyRuns,
 )
+from services.model.domain.runs.run import RunState
+from services.model.domain.training.data_view import ColumnView, DataView, PartView
 from services.model.fakes.neighbours import SUNSPOTS, FakeDatasets
 from services.model.fakes.training_house import SPEC, TENANT, TrainingHouse
 from services.model.loops.reconciler import Reconciler

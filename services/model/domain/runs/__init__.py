@@ -1,0 +1,1 @@
+"""Runs: one training each, from the queue to the version that came of it."""

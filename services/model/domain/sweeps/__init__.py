@@ -1,0 +1,1 @@
+"""Sweeps: trainings that differ in some parameters."""

@@ -1,0 +1,1 @@
+"""What a training is asked to do, and whether the data fits it."""
