@@ -28,7 +28,7 @@ class Part:
     def column(self, name: str) -> pl.Series:
         """All values of a column."""
         if self.held is not None:
-            return self.held[name]
+            return self.held[name].rechunk()
         return self._read([name])[name].rechunk()
 
     def head(self, rows: int) -> pl.DataFrame:
@@ -57,5 +57,9 @@ def sink(lazy: pl.LazyFrame, path: Path) -> None:
     """Writes rows as a part file: moments say that they are UTC."""
     moments = [name for name, dtype in lazy.collect_schema().items() if dtype == pl.Datetime("us")]
     lazy.with_columns(pl.col(moments).dt.replace_time_zone("UTC")).sink_parquet(
-        path, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP
+        path,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        row_group_size=ROW_GROUP,
+        statistics={"min": False, "max": False, "distinct_count": False, "null_count": True},
     )

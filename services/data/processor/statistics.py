@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.data.processor.summary import CHUNK, moments_of
+from services.data.processor.summary import CHUNK, Moments, moments_of
 
 BINS = 20
 FINE = 512
 """Each bin is counted in so many finer ones, in which quantiles are looked for."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP = 20
+NARROW = 1e38
+"""Below it 32 bits hold a number."""
 MAX_TEXT = 200
 Numbers = npt.NDArray[Any]
 
@@ -53,6 +55,7 @@ def _numeric(array: Numbers) -> dict[str, Any]:
         return {}
     found = moments_of(array)
     least, greatest = found.least, found.greatest
+    mean, std = _mean_and_std(array, found)
     if least == greatest:
         one = least
         return {
@@ -62,16 +65,27 @@ def _numeric(array: Numbers) -> dict[str, Any]:
     places = _places(array, least, greatest)
     fine = np.bincount(places, minlength=BINS * FINE)
     counts = fine.reshape(BINS, FINE).sum(axis=1)
-    edges = np.linspace(least, greatest, BINS + 1).tolist()
+    halved = np.linspace(least / 2, greatest / 2, BINS + 1)  # the span itself may be more than a number can be
     quantiles = _quantiles(array, places, fine)
     return {
         "min": least,
         "max": greatest,
-        "mean": found.mean,
-        "std": math.sqrt(found.squares / found.count),
+        "mean": mean,
+        "std": std,
         "quantiles": quantiles,
-        "histogram": {"edges": edges, "counts": [int(count) for count in counts]},
+        "histogram": {
+            "edges": [least, *(2 * halved[1:-1]).tolist(), greatest],
+            "counts": [int(count) for count in counts],
+        },
     }
+
+
+def _mean_and_std(array: Numbers, found: Moments) -> tuple[float, float]:
+    if math.isfinite(found.squares):
+        return found.mean, math.sqrt(found.squares / found.count)
+    scale = max(abs(found.least), abs(found.greatest))  # squares that are more than a number can be
+    small = moments_of(array / scale)
+    return small.mean * scale, math.sqrt(small.squares / small.count) * scale
 
 
 def _places(array: Numbers, least: float, greatest: float) -> npt.NDArray[np.int16]:
@@ -80,8 +94,10 @@ def _places(array: Numbers, least: float, greatest: float) -> npt.NDArray[np.int
     bins = BINS * FINE
     # The span of floats may be more than a float can be: half of it is not.
     low, half = least / 2, greatest / 2 - least / 2
-    narrow = array.dtype == np.float32 and bool(np.isfinite(np.float32(bins / (2 * half))))
-    low32, factor32 = np.float32(least), np.float32(bins / (2 * half) if narrow else 0)
+    if not half:  # so near to zero that there is nothing between them
+        return np.where(array > least, bins - 1, 0).astype(np.int16)
+    narrow = array.dtype == np.float32 and max(bins / (2 * half), 2 * half) < NARROW
+    low32, factor32 = (np.float32(least), np.float32(bins / (2 * half))) if narrow else (np.float32(0), np.float32(0))
     for start in range(0, len(array), CHUNK):
         chunk = array[start : start + CHUNK]
         if narrow:
@@ -105,7 +121,8 @@ def _quantiles(array: Numbers, places: npt.NDArray[np.int16], fine: npt.NDArray[
     skipped = np.cumsum(np.where(chosen, 0, fine))
     bins = np.searchsorted(ends, low, side="right"), np.searchsorted(ends, high, side="right")
     below, above = inside[low - skipped[bins[0]]], inside[high - skipped[bins[1]]]
-    return [float(one) for one in below + (above - below) * (ranks - low)]
+    share = ranks - low
+    return [float(one) for one in below * (1 - share) + above * share]
 
 
 def _top(values: pl.Series) -> list[dict[str, Any]]:

@@ -316,3 +316,14 @@ def test_unknown_columns_are_named_with_their_step(process: Any) -> None:
         pl.DataFrame({"x": [1]}), {"clip": {"lower": 0}}, {"fill": {"columns": ["y"], "method": 1}}
     ).failure
     assert message == "pipeline.steps[1].fill.columns: there is no column 'y'; there are x"
+
+
+def test_resample_after_a_split_by_series_keeps_the_parts(process: Any) -> None:
+    frame = pl.DataFrame(
+        {"s": [name for name in "abcdefgh" for _ in range(4)], "t": list(range(4)) * 8, "x": range(32)}
+    )
+    steps = [{"split": {"test_fraction": 0.5}}, {"resample": {"every_steps": "2"}}, {"scale": {"method": 1}}]
+    outcome = process(frame, *steps, **KEYS)
+    parts = [outcome.part(), outcome.part("test")]
+    assert [part.height for part in parts] == [8, 8]
+    assert not set(parts[0]["s"]) & set(parts[1]["s"])
