@@ -1,5 +1,6 @@
 """What tests need from the machine, by marker: absent means skipped with a reason, or failed where all must run."""
 
+import gc
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 pytest_plugins = ["automesh.testing.databases"]
 
 TOOLS = Path(__file__).resolve().parents[1] / ".tools"
+STACK, STACK_OF_ITS_OWN = "tests/e2e/", {"test_stack_lifecycle.py"}
 REQUIRE_ALL = "AUTOMESH_REQUIRE_ALL"
 
 
@@ -55,6 +57,28 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 def pytest_configure() -> None:
     """Ctrl-C works in what tests start, even where this run itself was started in the background without it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish() -> None:
+    """Imported modules and collected tests stay to the end: looking through them again and again is wasted time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, a process takes a whole file at a time, and all that shares the one stack of tests/e2e."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Sharing(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return STACK if file.startswith(STACK) and Path(file).name not in STACK_OF_ITS_OWN else file
+
+    return Sharing(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -104,7 +104,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_gives_its_connection_b
         async with database.transaction("a") as tx:
             await tx.execute(ADD, "a", 3, "unfinished")
             began.set()
-            await tx.execute("SELECT pg_sleep(60)")
+            await tx.execute("SELECT pg_sleep(5)")  # waited out where the request to cancel comes before the query
 
     for _ in range(12):  # more often than the pool has connections
         began.clear()

@@ -127,7 +127,7 @@ def test_a_taken_port_is_refused_with_its_holder_and_another_way() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(
-            PortRefused, match=rf"port {port} for the gateway is taken by `.*pytest.*` \(process {os.getpid()}\)"
+            PortRefused, match=rf"port {port} for the gateway is taken by `python.*` \(process {os.getpid()}\)"
         ):
             claim(port, "the gateway", "--port")
         with pytest.raises(PortRefused, match=r"choose another with --port \(0 takes any free one\)"):

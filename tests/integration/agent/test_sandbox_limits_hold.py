@@ -105,17 +105,17 @@ async def test_a_background_process_does_not_outlive_its_run(
 async def test_cancelling_kills_the_whole_tree(sandbox: Sandbox, scratch: Path, processes_with: FindProcesses) -> None:
     started = scratch / "started"
     os.mkfifo(started)
-    code = f"{DAEMON}\nopen('started', 'w').write('yes')\ntime.sleep(600)"
+    code = f"{DAEMON}\nopen('started', 'w').write('yes')\ntime.sleep(600.25)"
     task = asyncio.ensure_future(run(sandbox, scratch, code, Limits(wall_s=60)))
     async with asyncio.timeout(20):
         assert await asyncio.to_thread(started.read_text) == "yes"
-    assert len(processes_with("time.sleep(600)")) >= 2
+    assert len(processes_with("time.sleep(600.25)")) >= 2
 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert processes_with("time.sleep(600)") == []
+    assert processes_with("time.sleep(600.25)") == []
 
 
 async def test_a_run_cancelled_at_any_moment_of_its_start_ends_and_leaves_nothing(
