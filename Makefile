@@ -7,7 +7,7 @@ ARGS ?=
 NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench consul clean
+.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data consul clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ gen-check: setup-model ## Show what is stale in libs/gen
 
 bench: setup ## Print the benchmarks (figures, never a pass or fail)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-data: setup .tools/bench-data/ready ## Print how fast data is processed beside pandas and DuckDB (minutes; about 10 GB of disk)
+	@$(BIN)/python -m bench data
+
+.tools/bench-data/ready: constraints-bench-data.txt
+	@$(PYTHON) -m venv .tools/bench-data
+	@.tools/bench-data/bin/pip install --quiet --requirement constraints-bench-data.txt
+	@touch $@
 
 consul: ## Bring a real Consul to .tools/consul for the tests that want one
 	@tools/consul.sh

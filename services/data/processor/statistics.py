@@ -16,8 +16,8 @@ FINE = 512
 """Each bin is counted in so many finer ones, in which quantiles are looked for."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 TOP = 20
-NARROW = 1e38
-"""Below it 32 bits hold a number."""
+LARGE: dict[type, float] = {np.float32: 1e38, np.float64: 1e308}
+"""Below it there are numbers of that type."""
 MAX_TEXT = 200
 Numbers = npt.NDArray[Any]
 
@@ -62,8 +62,7 @@ def _numeric(array: Numbers) -> dict[str, Any]:
             "min": one, "max": one, "mean": one, "std": 0.0, "quantiles": [one] * len(QUANTILES),
             "histogram": {"edges": [one, one], "counts": [len(array)]},
         }  # fmt: skip
-    places = _places(array, least, greatest)
-    fine = np.bincount(places, minlength=BINS * FINE)
+    places, fine = _placed(array, least, greatest)
     counts = fine.reshape(BINS, FINE).sum(axis=1)
     halved = np.linspace(least / 2, greatest / 2, BINS + 1)  # the span itself may be more than a number can be
     quantiles = _quantiles(array, places, fine)
@@ -88,27 +87,29 @@ def _mean_and_std(array: Numbers, found: Moments) -> tuple[float, float]:
     return small.mean * scale, math.sqrt(small.squares / small.count) * scale
 
 
-def _places(array: Numbers, least: float, greatest: float) -> npt.NDArray[np.int16]:
-    """The fine bin of each value: a rising function of it, so that ranks can be counted in bins."""
+def _placed(array: Numbers, least: float, greatest: float) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.int64]]:
+    """The fine bin of each value, a rising function of it, so that ranks can be counted in bins; and their counts."""
     places = np.empty(len(array), np.int16)
     bins = BINS * FINE
+    fine = np.zeros(bins, np.int64)
     # The span of floats may be more than a float can be: half of it is not.
     low, half = least / 2, greatest / 2 - least / 2
     if not half:  # so near to zero that there is nothing between them
-        return np.where(array > least, bins - 1, 0).astype(np.int16)
-    narrow = array.dtype == np.float32 and max(bins / (2 * half), 2 * half) < NARROW
-    low32, factor32 = (np.float32(least), np.float32(bins / (2 * half))) if narrow else (np.float32(0), np.float32(0))
+        places[:] = np.where(array > least, bins - 1, 0)
+        return places, np.bincount(places, minlength=bins)
+    kind = np.float32 if array.dtype == np.float32 else np.float64
+    simple = max(bins / (2 * half), 2 * half) < LARGE[kind]
+    shift, factor = kind(least), kind(bins / (2 * half) if simple else 0)
     for start in range(0, len(array), CHUNK):
         chunk = array[start : start + CHUNK]
-        if narrow:
-            scaled: Numbers = (chunk - low32) * factor32
-        else:
-            scaled = (chunk.astype(np.float64) / 2 - low) / half * bins
-        places[start : start + CHUNK] = np.minimum(scaled, bins - 1)
-    return places
+        scaled: Numbers = (chunk - shift) * factor if simple else (chunk.astype(np.float64) / 2 - low) / half * bins
+        placed = places[start : start + CHUNK]
+        placed[:] = np.minimum(scaled, bins - 1)
+        fine += np.bincount(placed, minlength=bins)
+    return places, fine
 
 
-def _quantiles(array: Numbers, places: npt.NDArray[np.int16], fine: npt.NDArray[np.intp]) -> list[float]:
+def _quantiles(array: Numbers, places: npt.NDArray[np.int16], fine: npt.NDArray[np.int64]) -> list[float]:
     """Exact, on the line between neighbours: only the bins that hold a wanted rank are looked into."""
     ranks = np.array(QUANTILES) * (len(array) - 1)
     low, high = np.floor(ranks).astype(np.int64), np.ceil(ranks).astype(np.int64)
