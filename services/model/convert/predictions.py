@@ -14,13 +14,13 @@ MAX_INSTANCES = 1024
 
 
 def instances(request: pb.PredictRequest) -> list[list[Any]]:
-    """Windows: lists of rows of numbers. Raises ValidationError, naming the place, for anything but numbers."""
+    """Windows: lists of rows of numbers, all alike. Raises ValidationError, naming the place, for anything else."""
     count = len(request.instances)
     if not 1 <= count <= MAX_INSTANCES:
         raise ValidationError(
             f"from 1 to {MAX_INSTANCES} instances are predicted at once, not {count}", field="instances"
         )
-    return [_list(each, f"instances[{index}]") for index, each in enumerate(request.instances)]
+    return _even([_list(each, f"instances[{index}]") for index, each in enumerate(request.instances)], "instances")
 
 
 def wanted(request: pb.PredictRequest) -> str:
@@ -40,7 +40,32 @@ def response(predicted: Predicted) -> pb.PredictResponse:
 
 
 def _list(message: ListValue, path: str) -> list[Any]:
-    return [_number(each, path, index) for index, each in enumerate(message.values)]
+    return _even([_number(each, path, index) for index, each in enumerate(message.values)], path)
+
+
+def _even(values: list[Any], path: str) -> list[Any]:
+    """As they are, if all are like the first: rows that are not would be taken for a window of another shape."""
+    first = _shape(values[0]) if values else ()
+    for index, value in enumerate(values):
+        if _shape(value) != first:
+            raise ValidationError(
+                f"{path}[{index}] {_has(value)}, but {path}[0] {_has(values[0])}", field=f"{path}[{index}]"
+            )
+    return values
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Of what is even."""
+    if not isinstance(value, list):
+        return ()
+    return (len(value), *(_shape(value[0]) if value else ()))
+
+
+def _has(value: Any) -> str:
+    shape = list(_shape(value))
+    if not shape:
+        return "is a number"
+    return f"has {shape[0]} values" if len(shape) == 1 else f"has shape {shape}"
 
 
 def _number(value: Value, path: str, index: int) -> Any:
