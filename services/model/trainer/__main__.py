@@ -41,6 +41,8 @@ def main() -> int:
         from services.model.trainer.ray_engine import run as run_on_ray  # noqa: PLC0415 - for those who asked for it
 
         return run_on_ray(job, reporter, stopping)
+    if place.world > 1:
+        bootstrap.end_at_once(lambda: program.run(job, place, reporter, stopping))
     return program.run(job, place, reporter, stopping)
 
 

@@ -48,6 +48,7 @@ def assemble(
     network = build(spec.architecture, dataset.shape).to(device)
     generators.seed_all(spec.seed, ranks.place.rank)
     called = _share(network, spec, device, ranks.place)
+    ranks.keep(called)
     recorded = _recordable(spec, device, ranks.place)
     optimizer = _optimizer(network, optimization, device, recorded=recorded)
     if checkpoint is not None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
+import traceback
 import uuid
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
+from typing import IO, NoReturn
 
 from services.model.trainer.job import Job, Rendezvous
 from services.model.trainer.ranks import Place
+
+_PR_SET_PDEATHSIG = 1
 
 
 def own_stdout() -> IO[str]:
@@ -45,6 +50,7 @@ def place(job: Job) -> Place:
     """Which of the processes this is."""
     if not launched():
         return Place()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a launcher that was killed leaves no ranks behind
     return Place(
         rank=int(os.environ["RANK"]),
         local=int(os.environ["LOCAL_RANK"]),
@@ -93,3 +99,15 @@ def torchrun_arguments(job: Job) -> Sequence[str]:
         "services.model.trainer",
         str(job.folder),
     ]
+
+
+def end_at_once(work: Callable[[], int]) -> NoReturn:
+    """Works, then ends the process without freeing anything: freeing a process group may hang for ever."""
+    code = 1
+    try:
+        code = work()
+    except BaseException:  # told as Python does it
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
+
+_KEPT: list[nn.Module] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class Ranks(Protocol):
     def hand_out(self, content: bytes) -> bytes:
         """What the first process says, on all."""
 
-    def close(self) -> None:
-        """Leaves the group."""
+    def keep(self, wrapped: nn.Module) -> None:
+        """Takes care that it is never freed."""
 
 
 class Alone:
@@ -66,12 +68,12 @@ class Alone:
         """See Ranks."""
         return content
 
-    def close(self) -> None:
+    def keep(self, wrapped: nn.Module) -> None:
         """See Ranks."""
 
 
 class Together:
-    """Several processes. On one node they meet in a file, so that no port is opened for that."""
+    """Several processes, until they end: a group is never left. On one node they meet in a file, not at a port."""
 
     def __init__(self, place: Place, device: torch.device, meeting: Path) -> None:
         self.place = place
@@ -116,7 +118,6 @@ class Together:
             dist.broadcast(sent, 0)
         return sent.numpy().tobytes()
 
-    def close(self) -> None:
-        """See Ranks."""
-        if not self.place.met:
-            dist.destroy_process_group()
+    def keep(self, wrapped: nn.Module) -> None:
+        """See Ranks. Freeing it may hang: it joins a thread that waits for the interpreter's lock."""
+        _KEPT.append(wrapped)

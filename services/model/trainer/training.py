@@ -34,10 +34,7 @@ def train(job: Job, place: Place, reporter: Reporter, stopping: Stopping) -> dic
         dataset = on_device(data.load(job.manifest, job.spec), device)
     watched_metric(job.spec, dataset)  # before anything costs time
     ranks: Ranks = Together(place, device, job.out / MEETING) if place.world > 1 else Alone()
-    try:
-        loop, found = learn(job, dataset, device, ranks, reporter, stopping)
-    finally:
-        ranks.close()
+    loop, found = learn(job, dataset, device, ranks, reporter, stopping)
     if place.rank != 0 or loop.best is None:
         return None
     reporter.progress(1.0, "measuring and exporting")

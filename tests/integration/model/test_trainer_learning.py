@@ -24,7 +24,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "transformer": {"architecture": TRANSFORMER},
     "attention_dropout": {"architecture": {"transformer": {"hidden": 8, "heads": 2, "attention_dropout": 0.2}}},
 }
-CLASSES = {"data": {"targets": ["kind"]}, "objective": {"kind": "OBJECTIVE_KIND_CLASSIFICATION"}}
+CLASSES: dict[str, Any] = {"data": {"targets": ["kind"]}, "objective": {"kind": "OBJECTIVE_KIND_CLASSIFICATION"}}
 FORECAST = {
     "data": {"targets": [], "features": ["x0", "x1"], "window": 6, "stride": 2, "horizon": 3},
     "objective": {"kind": "OBJECTIVE_KIND_FORECASTING", "loss": "huber"},
@@ -63,8 +63,9 @@ def test_balanced_classes_find_the_rare_one(tmp_path: Path) -> None:
 
     spec = CLASSES | {"optimization": {"epochs": 8}}
     found = {}
-    for name, weights in {"equal": {}, "balanced": {"balanced": 1}}.items():
-        objective = {**CLASSES["objective"], "class_weights": weights}
+    kinds: dict[str, dict[str, float]] = {"equal": {}, "balanced": {"balanced": 1}}
+    for name, weights in kinds.items():
+        objective: dict[str, Any] = {**CLASSES["objective"], "class_weights": weights}
         Folder(path=tmp_path / name, parts={"train": rare(1), "validation": rare(2)}).lay(
             spec | {"objective": objective}
         )
