@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Generator
@@ -60,6 +61,15 @@ def pytest_configure() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of which nothing will run is not even read: torch and Ray take seconds to import, where they are at all."""
+    if collection_path.suffix != ".py":
+        return None
+    marked = re.search(r"^pytestmark = (.+)$", collection_path.read_text(), re.MULTILINE)
+    markers = re.findall(r"mark\.(\w+)", marked[1]) if marked else []
+    return True if _left_out(config.getoption("markexpr")).intersection(markers) else None
+
+
 def pytest_collection_finish() -> None:
     """Imported modules and collected tests stay to the end: looking through them again and again is wasted time."""
     gc.collect()
@@ -110,6 +120,13 @@ def consul_binary() -> Path:
 def node_binary() -> Path:
     """Node.js, on the same terms."""
     return _needed("node")
+
+
+def _left_out(expression: str) -> set[str]:
+    """The markers that `-m` rules out; of anything but "... and not ..." none can be told so simply."""
+    if "(" in expression or " or " in expression:
+        return set()
+    return {part.removeprefix("not ") for part in expression.split(" and ") if part.startswith("not ")}
 
 
 def _needed(name: str) -> Any:

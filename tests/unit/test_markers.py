@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "-c", ROOT / "pyproject.toml", "--rootdir"]
 
 
-def run(folder: Path, body: str, **env: str) -> str:
+def run(folder: Path, body: str, *options: str, **env: str) -> str:
     """What pytest says about a test file `body` on a machine that has no tools at all."""
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
     (folder / "tests" / "test_it.py").write_text("import pytest\n\n" + body)
     environment = {key: value for key, value in os.environ.items() if key != "AUTOMESH_REQUIRE_ALL"}
-    command = [sys.executable, "-m", "pytest", *OPTIONS, folder, folder / "tests"]
+    command = [sys.executable, "-m", "pytest", *OPTIONS, folder, *options, folder / "tests"]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -66,3 +66,11 @@ def test_a_tool_that_make_brought_is_handed_to_the_test(tmp_path: Path) -> None:
 
 def test_an_unknown_marker_stops_the_run(tmp_path: Path) -> None:
     assert "'consull' not found in `markers`" in run(tmp_path, "@pytest.mark.consull\ndef test_it(): pass\n")
+
+
+@pytest.mark.parametrize(
+    ("selected", "read"), [("not slow and not torch", False), ("torch", True), ("not (not slow and not torch)", True)]
+)
+def test_a_file_of_which_nothing_can_run_is_not_even_read(tmp_path: Path, selected: str, read: bool) -> None:
+    body = "pytestmark = pytest.mark.torch\nimport not_installed\n\ndef test_it(): pass\n"
+    assert ("No module named 'not_installed'" in run(tmp_path, body, "-m", selected)) is read
