@@ -62,7 +62,7 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """A file of which nothing will run is not even read: torch and Ray take seconds to import, where they are at all."""
+    """A file of which nothing will run is not even read: torch and Ray take seconds to import, where they are."""
     if collection_path.suffix != ".py":
         return None
     marked = re.search(r"^pytestmark = (.+)$", collection_path.read_text(), re.MULTILINE)
