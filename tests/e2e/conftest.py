@@ -13,6 +13,7 @@ from automesh.testing.people import Anybody, Json, Person, first_admin, newcomer
 MODULES = Path(__file__).resolve().parents[1] / "fixtures" / "modules"
 QUEUE_LIMIT = 40
 KEY_CACHE_S = 1
+UNPACKED_LIMIT = 300_000_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +30,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
         "AUTOMESH_SOURCE_ROOTS": json.dumps([str(MODULES)]),
         "AUTOMESH_QUEUE_LIMIT": str(QUEUE_LIMIT),
         "AUTOMESH_GATEWAY_API_KEY_CACHE_S": str(KEY_CACHE_S),
+        "AUTOMESH_DATA_MAX_SOURCE_BYTES": str(UNPACKED_LIMIT),
+        "AUTOMESH_WEBHOOK_URL_ALLOW_LIST": json.dumps(["https://hooks.example.org/"]),
     }
     with live_stack(tmp_path_factory.mktemp("e2e") / "state", slots=4, env=settings) as stack:
         yield stack
