@@ -11,6 +11,7 @@ from automesh.testing.people import Person, first_admin, newcomer
 from automesh.testing.witness import Witness
 
 LEASE_TTL_S = 15  # short enough to wait for its end, long enough to start a service again within it
+TRAINER_SILENCE_S = 20  # libraries load within it on a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +36,7 @@ def battered(tmp_path_factory: pytest.TempPathFactory, sleepers: Path) -> Iterat
         "AUTOMESH_LEASE_TTL_S": str(LEASE_TTL_S),
         "AUTOMESH_HEARTBEAT_S": "3",
         "AUTOMESH_OFFER_S": "1",
+        "AUTOMESH_TRAINER_SILENCE_S": str(TRAINER_SILENCE_S),
         "AUTOMESH_SOURCE_ROOTS": json.dumps([str(sleepers)]),
     }
     with live_stack(tmp_path_factory.mktemp("chaos") / "state", agents=2, slots=4, env=settings) as stack:

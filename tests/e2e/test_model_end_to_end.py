@@ -64,7 +64,9 @@ def runs(developer: Person, waves: Json, cancelled: Json) -> Json:
     resumed = developer.done("POST", f"/runs/{cancelled['runId']}:resume", json={})
     whole = begin(developer, definition(waves, epochs=LONG))
     others = {each: begin(developer, definition(waves, architecture=each)) for each in ("lstm", "transformer")}
-    return {"resumed": resumed, "whole": whole, **others}
+    dropped = begin(developer, definition(waves, epochs=LONG))
+    developer.done("POST", f"/tasks/{dropped['taskId']}:cancel", json={})
+    return {"resumed": resumed, "whole": whole, "dropped": dropped, **others}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,24 @@ def test_a_cancelled_training_is_resumed_and_ends_with_the_weights_of_one_that_w
     assert version["digest"] == whole["digest"]
     assert version["metrics"] == whole["metrics"]
     assert steps[-1] == STEPS
+
+
+def test_a_run_whose_task_is_cancelled_is_cancelled_too(developer: Person, runs: Json) -> None:
+    last = followed(developer, runs["dropped"]["runId"])[-1]
+
+    assert (last["state"], last["modelVersion"]) == ("RUN_STATE_CANCELLED", 0)
+
+
+def test_data_that_a_model_was_trained_on_cannot_be_deleted_unawares(
+    developer: Person, waves: Json, lstm: Json
+) -> None:
+    path = f"/data/{waves['dataId']}"
+    down = developer.done("GET", f"{path}/versions/1/lineage")["downstream"]
+    status, reason, message = error_of(developer.call("DELETE", path))
+
+    assert (status, reason) == (400, "DATASET_IN_USE")
+    assert "model" in message
+    assert lstm["modelId"] in {node["id"] for node in down if node["kind"] == "model"}
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
