@@ -211,6 +211,7 @@ async def test_what_was_created_is_read_back(house: House) -> None:
     model = await house.model(**text)
     assert await house.models.get(TENANT, model.model_id) == model
     assert await house.models.find(TENANT, "prices") == model
+    assert await house.models.find(TENANT, model.model_id) == model
     assert model.text == ModelText(name="prices", **text)
     assert (model.aliases, model.latest_version, model.created_by) == ({}, 0, "user_1")
 
@@ -229,7 +230,10 @@ async def test_a_model_of_another_tenant_is_not_there(house: House) -> None:
     ):
         with pytest.raises(ModelNotFound):
             await call
-    assert await house.models.find(OTHER, "prices") is None
+    with pytest.raises(ModelNotFound):
+        await house.models.find(OTHER, "prices")
+    with pytest.raises(ModelNotFound):
+        await house.models.find(OTHER, model.model_id)
     assert await house.models.list(OTHER, ModelQuery(limit=5)) == []
 
 

@@ -66,9 +66,12 @@ class FakeModelStore:
             raise model_not_found(model_id)
         return model
 
-    async def find(self, tenant_id: str, name: str) -> Model | None:
-        """By name."""
-        return self._named(tenant_id, name)
+    async def find(self, tenant_id: str, id_or_name: str) -> Model:
+        """By id, else by name."""
+        named = self._named(tenant_id, id_or_name)
+        if named is None or id_or_name in self._models:
+            return await self.get(tenant_id, id_or_name)
+        return named
 
     async def list(self, tenant_id: str, query: ModelQuery) -> Sequence[Model]:
         """A page."""

@@ -25,7 +25,7 @@ class RegistrySource:
 
     async def resolve(self, tenant_id: str, model: str, version: str) -> ServedVersion:
         """See VersionSource."""
-        found = await self._store.find(tenant_id, model) or await self._store.get(tenant_id, model)
+        found = await self._store.find(tenant_id, model)
         number = _number(found, version)
         return _served(found, await self._store.version(tenant_id, found.model_id, number))
 
@@ -64,7 +64,7 @@ def _number(model: Model, version: str) -> int:
     """0 stands for the latest."""
     if not version:
         return model.aliases.get(CHAMPION, 0)
-    if version.isdecimal():
+    if version.isascii() and version.isdecimal():
         if len(version) > MAX_DIGITS:
             raise version_not_found(model.model_id, int(version[:MAX_DIGITS]))
         return int(version)

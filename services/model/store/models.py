@@ -29,7 +29,7 @@ SELECT m.*, (SELECT coalesce(jsonb_object_agg(a.alias, a.version), '{}') FROM al
   FROM model AS m
 """
 GET = WHOLE + " WHERE tenant_id = $1 AND model_id = $2"
-FIND = WHOLE + " WHERE tenant_id = $1 AND name = $2"
+FIND = WHOLE + " WHERE tenant_id = $1 AND (model_id = $2 OR name = $2) ORDER BY model_id <> $2 LIMIT 1"
 LIST = (
     WHOLE
     + """
@@ -88,10 +88,12 @@ class SqlModels:
             raise model_not_found(model_id)
         return _whole(row)
 
-    async def find(self, tenant_id: str, name: str) -> Model | None:
-        """By the unique name."""
-        row = await self._database.fetchrow(FIND, tenant_id, name, tenant=tenant_id)
-        return None if row is None else _whole(row)
+    async def find(self, tenant_id: str, id_or_name: str) -> Model:
+        """One statement; an id wins."""
+        row = await self._database.fetchrow(FIND, tenant_id, id_or_name, tenant=tenant_id)
+        if row is None:
+            raise model_not_found(id_or_name)
+        return _whole(row)
 
     async def list(self, tenant_id: str, query: ModelQuery) -> Sequence[Model]:
         """Keyset by the time of the last change."""

@@ -321,7 +321,9 @@ async def test_a_request_for_nothing_is_refused_at_once(house: House) -> None:
     await house.promotion.request([])
 
 
-@pytest.mark.parametrize(("alias", "version"), [("Champion", 1), ("", 1), ("-x", 1), ("x" * 41, 1), ("champion", 0)])
+@pytest.mark.parametrize(
+    ("alias", "version"), [("Champion", 1), ("", 1), ("-x", 1), ("x" * 41, 1), ("7", 1), ("champion", 0)]
+)
 def test_a_move_that_makes_no_sense_is_refused(house: House, alias: str, version: int) -> None:
     with pytest.raises(ValidationError):
         house.asked(version, alias=alias)

@@ -96,7 +96,9 @@ async def test_a_model_is_opened_by_its_id_or_made(house: House) -> None:
         await house.open()
 
 
-@pytest.mark.parametrize("name", ["", " x", "x ", "a\nb", "x" * 201, "a\u0000b"])
+@pytest.mark.parametrize(
+    "name", ["", " x", "x ", "a\nb", "x" * 201, "a\u0000b", ".", "..", "model_01m8bt1eas95yjym15jh7jb"]
+)
 async def test_a_name_that_is_none_is_refused(house: House, name: str) -> None:
     with pytest.raises(ValidationError):
         await house.open(name=name)

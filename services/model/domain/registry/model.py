@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from automesh.core.errors import ValidationError
+from services.model.domain.alias import check_alias
 from services.model.domain.registry.gates import AliasGates
 
 MAX_NAME = 200
@@ -18,7 +19,7 @@ MAX_ALIASES = 50
 MAX_BATCH_SIZE = 4096
 MAX_DELAY_US = 1_000_000
 MAX_QUEUE = 100_000
-_ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_ID = re.compile(r"model_[0-9a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,11 @@ def check_name(name: str, *, field: str = "model.name") -> None:
             f"a model's name has 1 to {MAX_NAME} printable characters, no space at its ends: not {name[:80]!r}",
             field=field,
         )
+    if _ID.fullmatch(name) or name in {".", ".."}:
+        raise ValidationError(
+            f"{name!r} cannot be a model's name: requests that name it would be taken for another's id, or go astray",
+            field=field,
+        )
 
 
 def check_description(text: str, *, field: str = "model.description") -> None:
@@ -107,15 +113,6 @@ def check_tags(tags: Mapping[str, str], *, field: str = "model.tags") -> None:
             raise ValidationError(
                 f"keys and values of tags have at most {MAX_TAG} characters; {key[:80]!r} does not fit", field=field
             )
-
-
-def check_alias(alias: str, *, field: str = "alias") -> None:
-    """Raises ValidationError unless it is a good alias."""
-    if not _ALIAS.fullmatch(alias):
-        raise ValidationError(
-            f"an alias has 1 to 40 lower-case letters, digits and inner '-', such as champion; {alias[:80]!r} does not",
-            field=field,
-        )
 
 
 def _check_range(field: str, value: int, most: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from automesh.core.errors import ValidationError
+from services.model.domain import bounds
 from services.model.domain.registry.gates import AliasGates, ComparisonGate, GateResult
 from services.model.domain.registry.model import Model
 
@@ -89,6 +89,5 @@ class Verdict:
 
 
 def check_reason(reason: str, *, field: str) -> None:
-    """Raises ValidationError for a reason that is too long."""
-    if len(reason) > MAX_REASON or "\0" in reason:
-        raise ValidationError(f"a reason has at most {MAX_REASON} characters, not {len(reason)}", field=field)
+    """Raises ValidationError for a reason that is too long or holds a NUL character."""
+    bounds.text(reason, MAX_REASON, field=field)

@@ -54,8 +54,8 @@ class ModelStore(Protocol):
         """Raises ModelNotFound."""
         ...
 
-    async def find(self, tenant_id: str, name: str) -> Model | None:
-        """The model of that name."""
+    async def find(self, tenant_id: str, id_or_name: str) -> Model:
+        """The model of that id, else of that name. Raises ModelNotFound."""
         ...
 
     async def list(self, tenant_id: str, query: ModelQuery) -> Sequence[Model]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from automesh.core.errors import AutomationError, ValidationError
+from services.model.domain.alias import check_alias
 from services.model.domain.registry import gates as rules
 from services.model.domain.registry.errors import AliasRaced, GatesNotPassed, VersionNotFound
 from services.model.domain.registry.gates import (
@@ -21,7 +22,7 @@ from services.model.domain.registry.gates import (
     MetricGate,
     SizeGate,
 )
-from services.model.domain.registry.model import MAX_ALIASES, Model, check_alias
+from services.model.domain.registry.model import MAX_ALIASES, Model
 from services.model.domain.registry.moves import AliasRequest, Basis, NewMove, Verdict, check_reason
 from services.model.domain.registry.ports import AliasRequests, BasisChanged, GateKeeper, ModelStore
 from services.model.domain.registry.version import ModelVersion

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from automesh.core.errors import ValidationError
+from services.model.domain.alias import check_alias
 from services.model.domain.pages import cut
 from services.model.domain.registry.errors import ModelHasAliases, model_trains
-from services.model.domain.registry.model import Model, ModelText, check_alias, check_description, check_name
+from services.model.domain.registry.model import Model, ModelText, check_description, check_name
 from services.model.domain.registry.moves import AliasMove, AliasRequest, check_reason
 from services.model.domain.registry.ports import Blobs, Deletion, ModelQuery, ModelStore
 from services.model.domain.registry.promotion import Promotion

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from automesh.core.errors import ValidationError
 from services.model.domain import bounds
+from services.model.domain.alias import check_alias
 from services.model.domain.training.architecture import Architecture, Lstm
 from services.model.domain.training.objective import Objective, ObjectiveKind
 from services.model.domain.training.optimization import Optimization
@@ -18,8 +18,6 @@ MAX_DESCRIPTION = 4096
 MAX_COLUMNS = 4096
 MAX_WINDOW = 1_000_000
 MAX_ALIASES = 20
-_ALIAS = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_DIGITS = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +97,3 @@ class TrainingSpec:
                 "spec.data.window is 1: anomaly foretells the last row of a window from those before it: take 2",
                 field="spec.data.window",
             )
-
-
-def check_alias(alias: str, *, field: str) -> None:
-    """Raises ValidationError unless `alias` is one; versions are numbers, so an alias is none."""
-    if not _ALIAS.fullmatch(alias) or _DIGITS.fullmatch(alias):
-        raise ValidationError(
-            f"{field}: {alias[:60]!r} is not 1 to 40 lower-case letters, digits and '-' with a letter among them",
-            field=field,
-        )
