@@ -392,7 +392,7 @@ class CheckResult(_message.Message):
     """For drift: the population stability index."""
     @_builtins.property
     def row_examples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The first rows that failed, at most 100: their position in the checked data, from 0."""
+        """The first rows that failed, at most 100: their position in the source, from 0."""
 
     @_builtins.property
     def value_examples(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
