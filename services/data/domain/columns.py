@@ -35,6 +35,11 @@ RESERVED = frozenset({"__row", "__part"})
 """What engines keep beside the rows: the position in the source, and the part."""
 
 
+def means_several(name: str) -> bool:
+    """Names that engines take for a pattern of names."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
+
+
 def check_column_name(name: str, *, field: str) -> None:
     """Raises ValidationError for a name that no column may have."""
     if not name or len(name) > MAX_COLUMN_NAME:
@@ -43,3 +48,5 @@ def check_column_name(name: str, *, field: str) -> None:
         raise ValidationError(f"{field}: column name {name[:40]!r} has control characters", field=field)
     if name in RESERVED:
         raise ValidationError(f"{field}: {name!r} is kept for the engine: rename the column", field=field)
+    if means_several(name):
+        raise ValidationError(f"{field}: {name[:40]!r} is a pattern, no name: rename the column", field=field)

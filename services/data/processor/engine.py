@@ -148,13 +148,17 @@ class Engine(Protocol[F]):
         ...
 
     def rows(self, frame: F, columns: Sequence[str], *, train_only: bool = False) -> pl.DataFrame:
-        """These columns and ROW, in order; for checks."""
+        """These columns and ROW; for checks."""
         ...
 
     def rows_at(self, frame: F, positions: Sequence[int]) -> pl.DataFrame:
-        """All columns and ROW of the rows with these ROW values."""
+        """All columns and ROW of the rows with these ROW values, by position."""
         ...
 
     def parts(self, frame: F, folder: Path) -> list[Part]:
         """Writes train.parquet and so on, each ordered by series, time and position."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what the engine started."""
         ...

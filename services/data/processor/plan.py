@@ -10,13 +10,14 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from services.data.domain import steps
-from services.data.domain.columns import FLOATS, INTEGERS, NUMBERS, ColumnType, Schema
+from services.data.domain.columns import FLOATS, INTEGERS, MOMENTS, NUMBERS, ColumnType, Schema
 from services.data.domain.expression import parse
 from services.data.domain.expression_types import named, typed
 from services.data.domain.pipeline import Pipeline
 from services.data.processor import splits
 from services.data.processor.engine import Engine, Layout
 from services.data.processor.faults import DataEmpty, DataTooLarge, DataUnsuitable
+from services.data.processor.ingest.guarded import computing
 from services.data.processor.summary import Summary
 from services.data.processor.validation import References, Report, validate
 
@@ -47,7 +48,8 @@ class Plan(Generic[F]):
         for number, (path, step) in enumerate(self.pipeline.numbered()):
             tell(number, f"step {number + 1} of {len(self.pipeline.steps)}: {step.kind}")
             self.frame = frame
-            frame = _STEPS[type(step)](self, frame, step, path)
+            with computing(path):
+                frame = _STEPS[type(step)](self, frame, step, path)
             if (count := len(self.engine.schema(frame))) > self.max_columns:
                 raise DataTooLarge(f"{path}: {count} columns are more than {self.max_columns}")
         return frame
@@ -62,6 +64,9 @@ class Plan(Generic[F]):
         types = {name: kind for name, kind in step.types.items() if schema[name] is not kind}
         if not types:
             return frame
+        for name, kind in types.items():
+            if kind is ColumnType.BOOLEAN and schema[name] in MOMENTS:
+                raise DataUnsuitable(f"{path}.types: column {name!r} is {schema[name]}: it cannot become {kind}")
         if not step.lenient and (lost := self.engine.uncastable(frame, types)):
             first = lost[0]
             raise DataUnsuitable(

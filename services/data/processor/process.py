@@ -6,6 +6,7 @@ import importlib
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from services.data.processor import writing
 from services.data.processor.engine import Engine, Layout
 from services.data.processor.events import done, progress
 from services.data.processor.faults import DataUnreadable
+from services.data.processor.ingest.guarded import computing
 from services.data.processor.ingest.scratch import Scratch
 from services.data.processor.job import ProcessJob
 from services.data.processor.plan import Plan, Rejected
@@ -23,7 +25,10 @@ from services.data.processor.validation import MAX_REJECTED, References
 
 READ, STEPS, WROTE = 0.2, 0.6, 0.95
 """How far the work is once rows are read, steps carried out, files written."""
-_ENGINES = {"ray": "services.data.processor.daft_engine.engine"}
+_DAFT = "services.data.processor.daft_engine.engine"
+_ENGINES = {"ray": _DAFT, "daft": _DAFT}
+"""Modules with `engine(job, scratch)`: Daft on Ray, and Daft alone."""
+_LIBRARIES = {"ray": ("daft", "ray"), "daft": ("daft",)}
 
 
 def process(job: ProcessJob, folder: Path, scratch: Scratch) -> None:
@@ -33,23 +38,27 @@ def process(job: ProcessJob, folder: Path, scratch: Scratch) -> None:
     progress(0.0, "reading")
     rows, layout = read_source(job, folder / "in", scratch)
     references = read_references(job.references, folder / "in")
-    engine = engine_of(job, scratch)
-    plan = Plan(engine, layout, job.pipeline, references, job.limits.max_columns)
-    frame = engine.open(rows, layout)
-    del rows
+    with closing(engine_of(job, scratch)) as engine:
+        plan = Plan(engine, layout, job.pipeline, references, job.limits.max_columns, frame=engine.open(rows, layout))
+        del rows  # the engine has them
+        done(_carried_out(plan, out))
+
+
+def _carried_out(plan: Plan[Any], out: Path) -> dict[str, Any]:
+    """The manifest; its files are written."""
 
     def tell(number: int, what: str) -> None:
-        progress(READ + (STEPS - READ) * number / max(1, len(job.pipeline.steps)), what)
+        progress(READ + (STEPS - READ) * number / max(1, len(plan.pipeline.steps)), what)
 
     try:
-        frame = plan.run(frame, tell)
+        frame = plan.run(plan.frame, tell)
     except Rejected:
-        done(_rejected(plan, out))
-        return
+        return _rejected(plan, out)
     progress(STEPS, "writing")
-    finished = writing.finish(engine.parts(frame, out), layout, job.pipeline.window)
+    with computing("after all steps"):
+        finished = writing.finish(plan.engine.parts(frame, out), plan.layout, plan.pipeline.window)
     progress(WROTE, "describing")
-    done(_ready(plan, finished, layout, out))
+    return _ready(plan, finished, plan.layout, out)
 
 
 def engine_of(job: ProcessJob, scratch: Scratch) -> Engine[Any]:
@@ -59,7 +68,9 @@ def engine_of(job: ProcessJob, scratch: Scratch) -> Engine[Any]:
 
         return PolarsEngine(scratch)
     if job.engine not in _ENGINES:
-        raise ValidationError(f"job.json: engine {job.engine!r} is neither polars nor ray", field="engine")
+        raise ValidationError(
+            f"job.json: engine {job.engine!r} is none of polars, {', '.join(_ENGINES)}", field="engine"
+        )
     try:
         module = importlib.import_module(_ENGINES[job.engine])
     except ImportError as error:
@@ -122,5 +133,5 @@ def _with_files(manifest: dict[str, Any], out: Path, names: list[str]) -> dict[s
 
 
 def _versions(engine: str) -> dict[str, str]:
-    libraries = ["polars", "numpy", *(["daft", "ray"] if engine == "ray" else [])]
+    libraries = ["polars", "numpy", *_LIBRARIES.get(engine, ())]
     return {"python": platform.python_version(), **{name: installed(name) for name in libraries}}

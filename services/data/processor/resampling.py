@@ -29,7 +29,7 @@ def resampled(rows: pl.DataFrame, layout: Layout, every: int, aggregation: Aggre
     starts = _starts(run, interval, part)
     when = pl.Series(layout.time, interval[starts] * every).cast(time.to_physical().dtype).cast(time.dtype)
     made = {name: _column(rows[name], starts, aggregation, {*layout.keys, ROW, PART}) for name in rows.columns}
-    return pl.DataFrame({**made, layout.time: when}).select(rows.columns)
+    return pl.DataFrame({**made, layout.time: when}).select(rows.columns).sort(*layout.keys, ROW)
 
 
 def _run_numbers(rows: pl.DataFrame, layout: Layout) -> Starts:

@@ -83,6 +83,7 @@ def merged(blocks: Iterable[Moments]) -> Summary:
     if not count:
         return Summary()
     std = math.sqrt(squares / count)
+    least, greatest = least + 0.0, greatest + 0.0  # one zero: which of the two is less, nobody says
     if least == greatest:  # what is left are errors of rounding
         return Summary(count, least, 0.0, least, greatest)
     return Summary(count, _rounded(mean, std), _rounded(std, std), least, greatest)

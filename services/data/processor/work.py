@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from automesh.core.errors import AutomationError
+from automesh.core.errors import AutomationError, Kind
 from services.data.processor.events import failed
 from services.data.processor.job import ConvertJob, Job, read_job
 
@@ -16,7 +16,7 @@ def work(folder: Path) -> None:
     try:
         _do(read_job(folder), folder, scratch)
     except AutomationError as error:
-        failed(error.reason, error.message)
+        failed(error.reason, error.message, retryable=error.kind is Kind.UNAVAILABLE)
     except MemoryError:
         failed("DATA_TOO_LARGE", "the rows need more memory than the job may have: send less at once")
     except OSError as error:

@@ -72,6 +72,7 @@ class Processor:
         options: Json | None = None,
         limits: Json | None = None,
         references: Mapping[str, Json] | None = None,
+        engine: str = "polars",
         **pipeline: str,
     ) -> Outcome:
         """A frame becomes a Parquet upload, bytes and text one called `name`, a dict is a generator."""
@@ -87,7 +88,7 @@ class Processor:
             (folder / "in" / f"{place}.json").write_text(json.dumps(statistics))
         job = {
             "op": "process",
-            "engine": "polars",
+            "engine": engine,
             "pipeline": {"steps": list(steps), **pipeline},
             "source": source,
             "references": {key: f"{place}.json" for place, key in enumerate(references or {})},

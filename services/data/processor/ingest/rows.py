@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from services.data.domain.columns import MAX_COLUMN_NAME, RESERVED, ColumnType
+from services.data.domain.columns import MAX_COLUMN_NAME, RESERVED, ColumnType, means_several
 from services.data.processor.faults import DataTooLarge, DataUnreadable
 from services.data.processor.job import Limits
 
@@ -69,11 +69,15 @@ def check_names(names: Sequence[str], limits: Limits, where: str) -> None:
         if name in seen:
             raise DataUnreadable(f"{where}: column {place} is called {name!r} as one before it: rename one")
         seen.add(name)
-        if not name or len(name) > MAX_COLUMN_NAME or not name.isprintable() or name in RESERVED:
+        if not name or len(name) > MAX_COLUMN_NAME or not name.isprintable() or _is_taken(name):
             raise DataUnreadable(
                 f"{where}: column {place} is called {name[:60]!r}: names have 1 to {MAX_COLUMN_NAME} printable "
-                f"characters and are none of {', '.join(sorted(RESERVED))}"
+                f"characters, are no patterns (* and ^...$), and none of {', '.join(sorted(RESERVED))}"
             )
+
+
+def _is_taken(name: str) -> bool:
+    return name in RESERVED or means_several(name)
 
 
 def normalised(lazy: pl.LazyFrame, wanted: Sequence[str] | None, limits: Limits, where: str) -> pl.LazyFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from services.data.processor.ingest.scratch import Scratch
 from services.data.processor.parts import Part, opened, sink
 from services.data.processor.polars_engine import casts
 from services.data.processor.polars_engine.expressions import compiled
+from services.data.processor.polars_engine.filling import from_neighbours, without_nan
 from services.data.processor.polars_engine.frame import MAX_PENDING, PolarsFrame
 from services.data.processor.polars_engine.order import check_keys, is_ordered
 from services.data.processor.resampling import resampled
@@ -38,9 +39,9 @@ class PolarsEngine:
 
     name = "polars"
 
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, layout: Layout | None = None) -> None:
         self._scratch = scratch
-        self._layout = Layout()
+        self._layout = layout or Layout()
         self._writer = ThreadPoolExecutor(1, "writer")
         self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "summary")
 
@@ -91,23 +92,19 @@ class PolarsEngine:
         made = []
         for name, value in values.items():
             given = pl.lit(int(value) if schema[name] in INTEGERS else value, DTYPES[schema[name]])
-            made.append(_without_nan(name, schema[name]).fill_null(given))
+            column = pl.col(name).fill_nan(given) if schema[name] in FLOATS else pl.col(name)
+            made.append(column.fill_null(given))
         return frame.then(frame.lazy.with_columns(made))
 
     def fill_from_neighbours(self, frame: PolarsFrame, columns: Sequence[str], method: FillMethod) -> PolarsFrame:
         frame = self._ordered(frame)
         schema = frame.schema()
-        made = [self._in_series(_NEIGHBOURS[method](_without_nan(name, schema[name]))) for name in columns]
-        if method is FillMethod.LINEAR:
-            made = [
-                (one.round() if schema[name] in INTEGERS else one).cast(DTYPES[schema[name]])
-                for name, one in zip(columns, made, strict=True)
-            ]
+        made = [from_neighbours(name, schema[name], method, self._layout.series) for name in columns]
         return self._settled(frame.then(frame.lazy.with_columns(made)))
 
     def drop_nulls(self, frame: PolarsFrame, columns: Sequence[str]) -> PolarsFrame:
         schema = frame.schema()
-        whole = pl.all_horizontal([_without_nan(name, schema[name]).is_not_null() for name in columns])
+        whole = pl.all_horizontal([without_nan(name, schema[name]).is_not_null() for name in columns])
         return frame.then(frame.lazy.filter(whole), cost=MAX_PENDING)
 
     def drop_where(self, frame: PolarsFrame, condition: Typed) -> PolarsFrame:
@@ -125,7 +122,7 @@ class PolarsEngine:
             low = None if lower is None else pl.lit(lower).cast(dtype)
             high = None if upper is None else pl.lit(upper).cast(dtype)
             made.append(pl.col(name).clip(low, high))
-        return frame.then(frame.lazy.with_columns(made))
+        return self._changed(frame, made, columns)
 
     def scale(self, frame: PolarsFrame, scaling: Mapping[str, tuple[float, float]]) -> PolarsFrame:
         schema = frame.schema()
@@ -148,7 +145,7 @@ class PolarsEngine:
     def resample(self, frame: PolarsFrame, every: int, aggregation: Aggregation) -> PolarsFrame:
         rows = self._ordered(frame).lazy.collect(engine="streaming")
         made = resampled(rows, self._layout, every, aggregation)
-        return replace(frame, lazy=made.lazy(), rows=made.height, pending=0, ordered=True)
+        return replace(frame, lazy=made.lazy(), rows=made.height, pending=0, ordered=True, blocks=None)
 
     def deduplicate(self, frame: PolarsFrame, columns: Sequence[str]) -> PolarsFrame:
         rows = frame.lazy.sort(ROW).unique(subset=list(columns), keep="first", maintain_order=True)
@@ -197,7 +194,11 @@ class PolarsEngine:
 
     def rows_at(self, frame: PolarsFrame, positions: Sequence[int]) -> pl.DataFrame:
         wanted = pl.Series(positions, dtype=pl.Int64)
-        return frame.lazy.filter(pl.col(ROW).is_in(wanted.implode())).collect(engine="streaming")
+        return frame.lazy.filter(pl.col(ROW).is_in(wanted.implode())).sort(ROW).collect(engine="streaming")
+
+    def close(self) -> None:
+        self._writer.shutdown()
+        self._pool.shutdown()
 
     def parts(self, frame: PolarsFrame, folder: Path) -> list[Part]:
         frame = self._ordered(frame)
@@ -214,7 +215,7 @@ class PolarsEngine:
     def _part(self, frame: PolarsFrame, lazy: pl.LazyFrame, name: str, folder: Path) -> Part:
         path = folder / f"{name}.parquet"
         if self._scratch.holds(frame.size):
-            held = lazy.collect().rechunk()
+            held = lazy.collect(engine="streaming")
             written = self._writer.submit(sink, held.lazy(), path) if held.height else None
             return Part(name, path, held.height, held.schema, held, written)
         sink(lazy, path)
@@ -235,7 +236,7 @@ class PolarsEngine:
         check_keys(frame.lazy, self._layout)
         frame = self._settled(frame)
         keys = frame.lazy.select(*self._layout.keys, ROW).collect(engine="streaming")
-        if is_ordered(keys, self._layout) and (self._layout.keys or keys[ROW].is_sorted()):
+        if is_ordered(keys, self._layout):
             return replace(frame, ordered=True)
         ordered = frame.then(frame.lazy.sort(*self._layout.keys, ROW), ordered=True)
         return self._settled(ordered)
@@ -255,9 +256,6 @@ class PolarsEngine:
         kept = not set(names) & set(self._layout.keys)
         return frame.then(frame.lazy.with_columns(made), ordered=frame.ordered and kept)
 
-    def _in_series(self, made: pl.Expr) -> pl.Expr:
-        return made.over(self._layout.series) if self._layout.series else made
-
     def _beside(self, frame: PolarsFrame, parts: npt.NDArray[np.uint8]) -> PolarsFrame:
         """With PART, which stands in the order of the rows."""
         frame = replace(self._settled(frame), blocks=None)
@@ -275,14 +273,3 @@ class PolarsEngine:
         parts = [rows.filter(rows[PART] == code) for code in range(len(PARTS))]
         blocks = tuple(part.height for part in parts)
         return replace(frame, lazy=pl.concat(parts).lazy(), blocks=blocks)
-
-
-_NEIGHBOURS: dict[FillMethod, Callable[[pl.Expr], pl.Expr]] = {
-    FillMethod.FORWARD: lambda values: values.forward_fill(),
-    FillMethod.BACKWARD: lambda values: values.backward_fill(),
-    FillMethod.LINEAR: lambda values: values.interpolate(),
-}
-
-
-def _without_nan(name: str, kind: ColumnType) -> pl.Expr:
-    return pl.col(name).fill_nan(None) if kind in FLOATS else pl.col(name)

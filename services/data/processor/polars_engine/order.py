@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from services.data.domain.columns import FLOATS, INTEGERS, MOMENTS
-from services.data.processor.engine import Layout
+from services.data.processor.engine import ROW, Layout
 from services.data.processor.faults import DataUnsuitable
 from services.data.processor.ingest.rows import column_type
 
@@ -25,30 +25,30 @@ def check_keys(lazy: pl.LazyFrame, layout: Layout) -> None:
         )
 
 
+def refuse_missing(name: str, missing: int) -> None:
+    """Raises DataUnsuitable where a key column has nulls."""
+    if missing:
+        raise DataUnsuitable(
+            f"column {name!r} is null in {missing} rows, and no row can do without: leave them out with a drop "
+            "step (null_in) first"
+        )
+
+
 def is_ordered(keys: pl.DataFrame, layout: Layout) -> bool:
-    """Whether rows stand by series and time. Raises DataUnsuitable for keys that are null."""
+    """Whether rows (with ROW) stand by series, time and position. Raises DataUnsuitable for keys that are null."""
     for name in layout.keys:
-        if missing := keys[name].null_count():
-            raise DataUnsuitable(
-                f"column {name!r} is null in {missing} rows, and no row can do without: leave them out with a drop "
-                "step (null_in) first"
-            )
-    if not layout.keys or keys.height <= 1:
+        refuse_missing(name, keys[name].null_count())
+    if keys.height <= 1:
         return True
-    if not layout.series:
-        return _rises(keys[layout.time])
-    same, more = _compared(keys[layout.series])
-    if not bool(np.all(same | more)):
-        return False
-    if not layout.time:
-        return True
-    later = _compared(keys[layout.time])
-    return bool(np.all(more | later[0] | later[1]))
-
-
-def _rises(values: pl.Series) -> bool:
-    same, more = _compared(values)
-    return bool(np.all(same | more))
+    right = np.zeros(keys.height - 1, bool)
+    tied = ~right
+    for name in (*layout.keys, ROW):
+        same, more = _compared(keys[name])
+        right |= tied & more
+        tied &= same
+        if not bool(np.all(right | tied)):
+            return False
+    return True
 
 
 def _compared(values: pl.Series) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], ...]:
