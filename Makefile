@@ -7,7 +7,7 @@ ARGS ?=
 NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data consul clean
+.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data bench-models consul clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,13 @@ bench-data: setup .tools/bench-data/ready ## Print how fast data is processed be
 .tools/bench-data/ready: constraints-bench-data.txt
 	@$(PYTHON) -m venv .tools/bench-data
 	@.tools/bench-data/bin/pip install --quiet --requirement constraints-bench-data.txt
+	@touch $@
+
+bench-models: setup-model .tools/bench-models/ready ## Print how fast models are trained beside a plain PyTorch loop and Lightning (minutes)
+	@$(BIN)/python -m bench models
+
+.tools/bench-models/ready: constraints-bench-models.txt
+	@$(BIN)/pip install --quiet --upgrade --no-deps --target .tools/bench-models --requirement constraints-bench-models.txt
 	@touch $@
 
 consul: ## Bring a real Consul to .tools/consul for the tests that want one

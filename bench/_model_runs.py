@@ -1,7 +1,8 @@
-"""`python -m bench._model_runs PEER NETWORK EPOCHS`: trains once, prints CPU seconds of each epoch and the final loss as JSON.
+"""`python -m bench._model_runs PEER NETWORK EPOCHS DEVICE`: trains once, prints its times and losses as JSON.
 
 Peers: ours (the trainer as it is, with validation, checkpoints and streaming), plain (a loop over a DataLoader),
-lightning (its Trainer as it comes). All see the same 1,000 windows of 100 x 10, of which 200 validate, in batches of 64.
+lightning (its Trainer as it comes). All see the same 1,000 windows of 100 x 10, 200 of them to
+validate, in batches of 64.
 """
 
 from __future__ import annotations
@@ -88,21 +89,23 @@ def validate(network: nn.Module, loader: DataLoader[Any]) -> float:
     """Mean squared error in float32."""
     network.eval()
     with torch.no_grad():
-        errors = [(network(inputs) - targets).square() for inputs, targets in loader]
+        device = next(network.parameters()).device
+        errors = [(network(inputs.to(device)) - targets.to(device)).square().cpu() for inputs, targets in loader]
     network.train()
     return float(torch.cat(errors).mean())
 
 
-def plain(name: str, epochs: int) -> dict[str, Any]:
+def plain(name: str, epochs: int, device: str) -> dict[str, Any]:
     """The loop of every tutorial."""
     torch.manual_seed(SEED)
-    network = NETWORKS[name]()
+    network = NETWORKS[name]().to(device)
     train, valid = loaders()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    seconds, losses = [], []
+    seconds, walls, losses = [], [], []
     for _ in range(epochs):
-        began = time.process_time()
-        for inputs, targets in train:
+        began, began_wall = time.process_time(), time.monotonic()
+        for batch in train:
+            inputs, targets = (tensor.to(device) for tensor in batch)
             optimizer.zero_grad()
             loss = nn.functional.mse_loss(network(inputs), targets)
             loss.backward()
@@ -110,10 +113,11 @@ def plain(name: str, epochs: int) -> dict[str, Any]:
             loss.item()
         losses.append(validate(network, valid))
         seconds.append(time.process_time() - began)
-    return {"seconds": seconds, "losses": losses}
+        walls.append(time.monotonic() - began_wall)
+    return {"seconds": seconds, "wall": walls, "losses": losses}
 
 
-def lightning(name: str, epochs: int) -> dict[str, Any]:
+def lightning(name: str, epochs: int, device: str) -> dict[str, Any]:
     """Its Trainer with defaults: logger off (it has no sink), checkpoints and progress bar on."""
     import warnings
 
@@ -122,6 +126,7 @@ def lightning(name: str, epochs: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     train, valid = loaders()
     seconds: list[float] = []
+    walls: list[float] = []
     losses: list[float] = []
 
     class Module(pl.LightningModule):
@@ -142,25 +147,30 @@ def lightning(name: str, epochs: int) -> dict[str, Any]:
             return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     class Clock(pl.Callback):
-        began = 0.0
+        began, began_wall = 0.0, 0.0
 
         def on_train_epoch_start(self, *_: Any) -> None:
-            self.began = time.process_time()
+            self.began, self.began_wall = time.process_time(), time.monotonic()
 
         def on_train_epoch_end(self, *_: Any) -> None:
             seconds.append(time.process_time() - self.began)
+            walls.append(time.monotonic() - self.began_wall)
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            max_epochs=epochs, accelerator="cpu", callbacks=[Clock()], logger=False, default_root_dir=folder
+            max_epochs=epochs,
+            accelerator="gpu" if device == "cuda" else "cpu",
+            callbacks=[Clock()],
+            logger=False,
+            default_root_dir=folder,
         )
         module = Module()
         trainer.fit(module, train, valid)
         losses.append(validate(module.network, valid))
-    return {"seconds": seconds, "losses": losses}
+    return {"seconds": seconds, "wall": walls, "losses": losses}
 
 
-def ours(name: str, epochs: int, **resources: Any) -> dict[str, Any]:
+def ours(name: str, epochs: int, device_name: str) -> dict[str, Any]:
     """The trainer's own loop: streaming into a pipe, checkpoints on disk, validation."""
     from services.model.convert.spec import training_spec_of_json
     from services.model.networks.shape import Shape
@@ -190,7 +200,7 @@ def ours(name: str, epochs: int, **resources: Any) -> dict[str, Any]:
         starts = torch.arange(0, len(rows), LENGTH)
         return Windows(rows, truths, starts, window=LENGTH, offset=LENGTH - 1).to(device)
 
-    device = torch.device(resources.get("device", "cpu"))
+    device = torch.device(device_name)
     dataset = Dataset(
         parts={"train": part(0, TRAIN), "validation": part(TRAIN, WINDOWS)},
         features=(),
@@ -217,8 +227,24 @@ def ours(name: str, epochs: int, **resources: Any) -> dict[str, Any]:
         "wall": reporter.walls,
         "losses": losses,
         "precision": assembly.precision,
+        "kernel_share": kernel_share(loop) if device.type == "cuda" else 0.0,
         "streaming": reporter.spent / max(sum(reporter.seconds), 1e-9),
     }
+
+
+def kernel_share(loop: Any) -> float:
+    """Time in kernels over wall time of 50 steps, by the profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    numbers = torch.arange(BATCH, device="cuda")
+    torch.cuda.synchronize()
+    began = time.monotonic()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(50):
+            loop._assembly.stepping.step([numbers], 1e-3)
+        torch.cuda.synchronize()
+    wall = time.monotonic() - began
+    return float(sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6 / wall)
 
 
 def _timed() -> Any:
@@ -264,4 +290,4 @@ PEERS = {"ours": ours, "plain": plain, "lightning": lightning}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(PEERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(PEERS[sys.argv[1]](sys.argv[2], int(sys.argv[3]), sys.argv[4])))
