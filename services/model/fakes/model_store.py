@@ -101,9 +101,9 @@ class FakeModelStore:
 
     # ------------------------------------------------------------------ versions
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str]
+        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str], *, holder: str = ""
     ) -> ModelVersion:
-        """The next one, once for each run."""
+        """The next one, once for each run; who holds the run is not known here."""
         model = await self.get(tenant_id, model_id)
         for version in self._versions[model_id]:
             if version.run_id == run_id:
@@ -130,6 +130,11 @@ class FakeModelStore:
             if each.version == (version or model.latest_version):
                 return self._pointed(each)
         raise version_not_found(model_id, version)
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        """One of all."""
+        found = (each for versions in self._versions.values() for each in versions if each.run_id == run_id)
+        return next((self._pointed(each) for each in found if each.tenant_id == tenant_id), None)
 
     async def versions(
         self, tenant_id: str, model_id: str, *, limit: int, before: int | None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from automesh.core.errors import AutomationError, Kind, NotFound, TaskError
-from services.model.domain.registry.version import NewVersion
+from services.model.domain.registry.version import ModelVersion, NewVersion
 from services.model.domain.runs.ports import LeasedTask, NewTask, TaskSight
 from services.model.domain.training.data_view import READY, ColumnView, DataView, PartView
 
@@ -166,9 +166,28 @@ class FakeRegistry:
         return self.models.setdefault(name, f"model_{len(self.models) + 1}")
 
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, *, aliases: Sequence[str] = ()
+        self,
+        tenant_id: str,
+        model_id: str,
+        run_id: str,
+        new: NewVersion,
+        *,
+        aliases: Sequence[str] = (),
+        holder: str = "",
     ) -> int:
         if run_id not in self.versions:
             self.versions[run_id] = replace(new)
             self.asked.append(tuple(aliases))
         return list(self.versions).index(run_id) + 1
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        if run_id not in self.versions:
+            return None
+        return ModelVersion(
+            tenant_id=tenant_id,
+            model_id="",
+            version=list(self.versions).index(run_id) + 1,
+            run_id=run_id,
+            content=self.versions[run_id],
+            created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )

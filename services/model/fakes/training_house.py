@@ -73,6 +73,7 @@ class TrainingHouse:
             self.trainings,
             self.queue,
             blobs,
+            self.registry,
             specs=self.specs,
             signals=self.signals,
             first_port=29_400,

@@ -11,7 +11,7 @@ from automesh.core.clock import Clock
 from automesh.core.errors import AutomationError
 from services.model.domain.runs.dependents import add_dependent
 from services.model.domain.runs.errors import RunNotFound
-from services.model.domain.runs.ports import Datasets, RunStore, TaskQueue, TaskSight
+from services.model.domain.runs.ports import Datasets, ModelRegistry, RunStore, TaskQueue, TaskSight
 from services.model.domain.runs.run import LIVE, Run, RunFailure, RunState, RunTask
 from services.model.domain.runs.signals import RunSignals
 from services.model.domain.runs.submission import Submission
@@ -33,6 +33,7 @@ class Reconciler:
         store: RunStore,
         queue: TaskQueue,
         datasets: Datasets,
+        registry: ModelRegistry,
         *,
         signals: RunSignals,
         clock: Clock,
@@ -42,6 +43,7 @@ class Reconciler:
         self._store = store
         self._queue = queue
         self._datasets = datasets
+        self._registry = registry
         self._submission = Submission(store, queue)
         self._signals = signals
         self._clock = clock
@@ -89,10 +91,14 @@ class Reconciler:
             await self._become(run, task, sight)
 
     async def _become(self, run: Run, task: RunTask, sight: TaskSight) -> None:
+        version = await self._registry.version_of_run(run.tenant_id, run.run_id) if sight.status in OVER else None
+
         def change(run: Run, now: datetime) -> Run:
             spoke = run.heard_at is not None and run.heard_at > now - self._silent_for
             same = run.state in LIVE and run.task(task.task_id).claims == task.claims
-            return _followed(run, task.task_id, sight, now) if same and not spoke else run
+            if not same or spoke:
+                return run
+            return run.concluded(version, now) if version else _followed(run, task.task_id, sight, now)
 
         before, after = await self._store.change(run.tenant_id, run.run_id, change)
         if after != before:

@@ -11,10 +11,12 @@ from services.model.domain.registry.model import Model
 from services.model.domain.registry.moves import AliasMove, Basis, NewMove
 from services.model.domain.registry.ports import BasisChanged
 from services.model.domain.registry.version import ModelVersion, NewVersion
+from services.model.domain.runs.errors import token_stale
 from services.model.domain.webhooks import events
 from services.model.store import model_rows as rows
 from services.model.store.models import SqlModels, locked
 from services.model.store.outbox import announce
+from services.model.store.run_rows import token_key
 
 INSERT = """
 INSERT INTO model_version (tenant_id, model_id, version, run_id, metrics, signature, size, parameters, digest, files,
@@ -36,7 +38,11 @@ GET = (
  WHERE v.tenant_id = $1 AND v.model_id = $2 AND v.version = CASE WHEN $3 = 0 THEN m.latest_version ELSE $3 END
 """
 )
-OF_RUN = WHOLE + " WHERE v.model_id = $1 AND v.run_id = $2"
+OF_RUN = WHOLE + " WHERE v.tenant_id = $1 AND v.run_id = $2"
+HELD = """
+SELECT FROM run AS r JOIN run_key AS k USING (run_id)
+ WHERE r.run_id = $1 AND k.key = $2 AND r.state = 'RUNNING' FOR SHARE OF r
+"""
 LIST = (
     WHOLE
     + """
@@ -72,14 +78,16 @@ class SqlModelStore(SqlModels):
         self._database = database
 
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str]
+        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str], *, holder: str = ""
     ) -> ModelVersion:
-        """Numbers count up without a gap, as the model's row is locked."""
+        """Numbers count up without a gap, as the model's row is locked; so is the run's, so that nobody takes it up."""
         async with self._database.transaction(tenant_id) as tx:
             model = await locked(tx, tenant_id, model_id)
-            row = await tx.fetchrow(OF_RUN, model_id, run_id)
+            row = await tx.fetchrow(OF_RUN, tenant_id, run_id)
             if row is not None:
                 return rows.version(row, row["aliases"])
+            if holder and await tx.fetchrow(HELD, run_id, token_key(holder)) is None:
+                raise token_stale(run_id)
             number = model.latest_version + 1
             row = await tx.fetchrow(INSERT, tenant_id, model_id, number, run_id, *rows.content(new))
             await tx.execute(TOUCH, model_id, number)
@@ -96,6 +104,11 @@ class SqlModelStore(SqlModels):
             await self.get(tenant_id, model_id)
             raise version_not_found(model_id, version)
         return rows.version(row, row["aliases"])
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        """By the unique run."""
+        row = await self._database.fetchrow(OF_RUN, tenant_id, run_id, tenant=tenant_id)
+        return rows.version(row, row["aliases"]) if row is not None else None
 
     async def versions(
         self, tenant_id: str, model_id: str, *, limit: int, before: int | None

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import pytest
 
+from automesh.core.errors import Unavailable
 from automesh.core.ids import new_id
 from automesh.model.v1 import run_pb2, training_service_pb2
 from automesh.model.v1 import run_service_pb2 as pb
@@ -20,7 +21,7 @@ from automesh.model.v1 import run_service_pb2_grpc as rpc
 from automesh.model.v1 import training_service_pb2_grpc as training_rpc
 from automesh.storage.blobs import EncryptedBlobStore
 from automesh.storage.fanout import LocalFanout
-from automesh.storage.postgres import Database
+from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
 from automesh.testing.postgres import PostgresForTests
@@ -28,6 +29,9 @@ from services.model.convert.spec import message_of_json
 from services.model.domain.registry.measuring import Measurer
 from services.model.domain.registry.promotion import Promotion
 from services.model.domain.registry.registry import Registry
+from services.model.domain.registry.version import NewVersion
+from services.model.domain.runs.claims import digest
+from services.model.domain.runs.errors import RunTokenStale
 from services.model.domain.runs.watching import WatchPace
 from services.model.engine.training import Neighbours, TrainingEngine, TrainingOptions
 from services.model.fakes.neighbours import FakeDatasets, FakeQueue
@@ -211,6 +215,43 @@ async def test_a_run_from_the_request_to_the_version(stand: Stand, replica: Repl
     assert [each.run_id for each in listed.runs] == [started.run_id]
     assert listed.runs[0].metrics["val/loss"] == 0.25
     assert stand.datasets.dependents == [("data_sunspots", 3, started.model_id, 1)]
+
+
+async def test_a_version_survives_a_crash_before_its_run_is_completed(
+    stand: Stand, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, agent = await running(stand, replica)
+    store = replica.engine.store
+
+    async def dies(*_: object) -> object:
+        raise Unavailable("killed")
+
+    await agent.store("model/model.safetensors", b"trained")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "change", dies)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await agent.finish_again()
+    late = await replica.agent()
+    claim = await late.claim(stand.queue.lease("task_1"))
+    assert (claim.finished, dict(claim.result)["model_version"]) == (True, 1)
+    run = await store.get("default", run_id)
+    async with Database.open(stand.dsn, schema="model") as database:
+        version = await SqlModelStore(database).version_of_run("default", run_id)
+        assert version is not None
+        assert {file.blob for file in version.content.files} == {file.blob for file in run.files.values()}
+        assert await database.fetch("SELECT blob FROM discarded_blob", tenant=ENGINE) == []
+
+
+async def test_no_version_is_registered_under_a_token_that_is_stale(stand: Stand, replica: Replica) -> None:
+    run_id, agent = await running(stand, replica)
+    await (await replica.agent()).claim(stand.queue.lease("task_1"))
+    content = NewVersion(metrics={}, signature={}, size=1, parameters=1, digest="0" * 64, files=(), spec={})
+    run = await replica.engine.store.get("default", run_id)
+    async with Database.open(stand.dsn, schema="model") as database:
+        with pytest.raises(RunTokenStale):
+            await SqlModelStore(database).add_version(
+                "default", run.model_id, run_id, content, (), holder=digest(agent.token)
+            )
 
 
 async def test_train_model_streams_from_the_ids_to_the_end(stand: Stand, replica: Replica) -> None:

@@ -389,9 +389,19 @@ async def test_a_crash_between_version_and_completion_makes_no_second_version(ho
         await house.reporting.complete(claimed.token, outcome, tenant_id="")
     house.store.change = change  # type: ignore[method-assign]
     assert len(house.registry.versions) == 1
-    second = await house.claim(claimed.run)  # another attempt trains the rest again
-    assert (await house.finish(second.token)).model_version == 1
+    second = await house.claim(claimed.run)  # another attempt finds it done
+    assert second.finished
+    assert (second.run.model_version, second.run.files.keys()) == (1, {"model/model.safetensors"})
+    assert not {each.blob for each in house.registry.versions[second.run.run_id].files} & house.store.discarded.keys()
     assert len(house.registry.versions) == 1
+
+
+async def test_a_new_claim_lets_go_of_what_an_earlier_one_stored(house: TrainingHouse) -> None:
+    claimed = await house.running()
+    stored = await house.upload(claimed.token, "model/model.safetensors", b"trained")
+    second = await house.claim(claimed.run)
+    assert second.run.files == {}
+    assert house.store.discarded[stored.blob] <= house.time()
 
 
 async def test_a_result_must_name_stored_files(house: TrainingHouse) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from automesh.core.errors import NotFound, Unavailable, ValidationError
 from automesh.testing.blobs import FakeBlobStore
+from services.model.domain.registry.version import NewVersion
 from services.model.domain.runs.errors import (
     DataDoesNotFit,
     DatasetNotReady,
@@ -29,7 +30,7 @@ def house() -> TrainingHouse:
 
 
 def reconciler(house: TrainingHouse) -> Reconciler:
-    return Reconciler(house.store, house.queue, house.datasets, signals=house.signals, clock=house.time)
+    return Reconciler(house.store, house.queue, house.datasets, house.registry, signals=house.signals, clock=house.time)
 
 
 async def test_a_training_becomes_a_queued_run_with_a_task(house: TrainingHouse) -> None:
@@ -224,6 +225,19 @@ async def test_a_silent_run_follows_its_task(house: TrainingHouse, status: str, 
     run = await house.trainings.get(TENANT, run.run_id)
     assert run.state is state
     assert (run.failure.reason if run.failure else "") == reason
+
+
+async def test_a_run_whose_version_is_there_completes_however_its_task_ended(house: TrainingHouse) -> None:
+    run = (await house.running()).run
+    house.registry.versions[run.run_id] = NewVersion(
+        metrics={"val/loss": 0.5}, signature={}, size=1, parameters=1, digest="0" * 64, files=(), spec={}
+    )  # as after a crash before the run could be completed
+    house.queue.end(run.task_id, "FAILED", "PROGRAM_DIED", "it died")
+    house.time.advance(20)
+    await reconciler(house).step()
+    run = await house.trainings.get(TENANT, run.run_id)
+    assert (run.state, run.model_version, run.failure) == (RunState.COMPLETED, 1, None)
+    assert run.metrics["val/loss"].value == 0.5
 
 
 async def test_a_run_whose_task_is_gone_fails(house: TrainingHouse) -> None:

@@ -72,12 +72,17 @@ class ModelStore(Protocol):
         ...
 
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str]
+        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, aliases: Sequence[str], *, holder: str = ""
     ) -> ModelVersion:
         """The next version, which asks for `aliases`. The same run gives the same version only once.
 
-        Raises ModelNotFound.
+        `holder`: SHA-256 of the run token under which its files were stored; RunTokenStale once it is good no more, as
+        the files may be gone then. Raises ModelNotFound.
         """
+        ...
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        """The version that came of a run."""
         ...
 
     async def version(self, tenant_id: str, model_id: str, version: int) -> ModelVersion:

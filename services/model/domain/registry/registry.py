@@ -42,18 +42,30 @@ class Registry:
         return (await self._store.create(self._make_id("model"), tenant_id, text, created_by)).model_id
 
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, *, aliases: Sequence[str] = ()
+        self,
+        tenant_id: str,
+        model_id: str,
+        run_id: str,
+        new: NewVersion,
+        *,
+        aliases: Sequence[str] = (),
+        holder: str = "",
     ) -> int:
         """Registers what a run left behind; returns the version. The same run may say it again.
 
         `aliases` are remembered with it, as by `request_aliases`, which then need not be called for them. Raises
-        ModelNotFound, and for more than MAX_ALIASES_ASKED or malformed ones ValidationError.
+        ModelNotFound, RunTokenStale unless `holder` (empty: not asked) holds the run still, and for more than
+        MAX_ALIASES_ASKED or malformed ones ValidationError.
         """
         _check_aliases(aliases)
-        version = await self._store.add_version(tenant_id, model_id, run_id, new, aliases)
+        version = await self._store.add_version(tenant_id, model_id, run_id, new, aliases, holder=holder)
         if aliases:
             await self._promotion.settle_soon(model_id)
         return version.version
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        """The version that came of a run."""
+        return await self._store.version_of_run(tenant_id, run_id)
 
     async def request_aliases(
         self, tenant_id: str, model_id: str, version: int, aliases: Sequence[str], by: str

@@ -12,7 +12,7 @@ from services.model.domain import bounds
 from services.model.domain.runs import checkpoint
 from services.model.domain.runs.checkpoint import Checkpoint
 from services.model.domain.runs.errors import GPU_RETRY_AFTER, GpuElsewhere, NoGpu, TaskNotOfRun
-from services.model.domain.runs.ports import LeasedTask, RunBlobs, RunStore, SpecJson, TaskQueue
+from services.model.domain.runs.ports import LeasedTask, ModelRegistry, RunBlobs, RunStore, SpecJson, TaskQueue
 from services.model.domain.runs.run import Run, RunState, RunTask
 from services.model.domain.runs.signals import RunSignals
 from services.model.domain.runs.submission import TASK_TYPE, Submission
@@ -80,6 +80,7 @@ class ClaimDesk:
         trainings: Trainings,
         queue: TaskQueue,
         blobs: RunBlobs,
+        registry: ModelRegistry,
         *,
         specs: SpecJson,
         signals: RunSignals,
@@ -90,6 +91,7 @@ class ClaimDesk:
         self._submission = Submission(store, queue)
         self._queue = queue
         self._blobs = blobs
+        self._registry = registry
         self._specs = specs
         self._signals = signals
         self._first_port = first_port
@@ -113,6 +115,9 @@ class ClaimDesk:
         taking = _Taking(leased, claimant, digest(token), frozenset(bad))
         _, after = await self._store.change(run.tenant_id, run.run_id, lambda run, now: self._begun(run, taking, now))
         self._signals.changed(run.run_id)
+        after = await self._cleared(after, after.task(leased.task_id))
+        if after.state is RunState.COMPLETED:
+            return Claimed(run=after)
         after = await self._submission.submit(after)  # the other nodes, where the first task made the run
         return await self._claimed(after, after.task(leased.task_id), token, device)
 
@@ -163,6 +168,24 @@ class ClaimDesk:
         )
 
     # ------------------------------------------------------------------ from where on
+    async def _cleared(self, run: Run, place: RunTask) -> Run:
+        """Earlier claims can add nothing any more: a version of theirs completes the run, else their files are let go.
+
+        Not sooner: a version that they were just registering would lose its files.
+        """
+        version = await self._registry.version_of_run(run.tenant_id, run.run_id)
+        if version is None and not (run.files and run.is_host(place)):
+            return run
+
+        def cleared(run: Run, now: datetime) -> Run:
+            if run.holder(place.token) is None:
+                return run  # a later claim does it
+            return run.concluded(version, now) if version else replace(run, files={})
+
+        _, after = await self._store.change(run.tenant_id, run.run_id, cleared)
+        self._signals.changed(run.run_id)
+        return after
+
     async def _unreadable(self, run: Run, leased: LeasedTask) -> set[str]:
         """Folders of checkpoints that the last attempt could not read, or whose files are gone."""
         bad = {run.claimed_checkpoint} if leased.last_failure == DAMAGED and run.claimed_checkpoint else set()
@@ -197,7 +220,6 @@ class ClaimDesk:
             last_batch=0,
             replayed={name: each.step for name, each in run.metrics.items()},
             pace=None,
-            files={},
             waits_for_gpu=False,
             started_at=run.started_at or now,
             revision=run.revision + 1,

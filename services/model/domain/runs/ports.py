@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from services.model.domain.registry.version import NewVersion
+from services.model.domain.registry.version import ModelVersion, NewVersion
 from services.model.domain.runs.progress import MetricPoint
 from services.model.domain.runs.run import Run, RunState
 from services.model.domain.sweeps.sweep import Sweep
@@ -237,9 +237,21 @@ class ModelRegistry(Protocol):
         ...
 
     async def add_version(
-        self, tenant_id: str, model_id: str, run_id: str, new: NewVersion, *, aliases: Sequence[str] = ()
+        self,
+        tenant_id: str,
+        model_id: str,
+        run_id: str,
+        new: NewVersion,
+        *,
+        aliases: Sequence[str] = (),
+        holder: str = "",
     ) -> int:
-        """The number of the version of that run, which asks for `aliases`. Safe to repeat."""
+        """The number of the version of that run, which asks for `aliases`. Safe to repeat. Raises RunTokenStale unless
+        the token whose SHA-256 is `holder` holds the run."""
+        ...
+
+    async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
+        """The version that came of a run."""
         ...
 
 

@@ -84,15 +84,21 @@ class Reporting:
     async def complete(self, token: bytes, outcome: Outcome, *, tenant_id: str) -> Run:
         """Registers the version, then completes the run; said again it finds both done.
 
-        The version comes first: a crash between the two leaves a run whose next attempt gets the same version. Raises
-        ResultIncomplete, ModelNotFound.
+        The version comes first: after a crash between the two whoever looks next finds it, and completes the run.
+
+        Raises ResultIncomplete, ModelNotFound.
         """
         run = await held_run(self._store, token, tenant_id)
         if run.state is RunState.COMPLETED or not _reports(run, token):
             return run
         _check_running(run)
         version = await self._registry.add_version(
-            run.tenant_id, run.model_id, run.run_id, self._version(run, outcome), aliases=run.spec.aliases
+            run.tenant_id,
+            run.model_id,
+            run.run_id,
+            self._version(run, outcome),
+            aliases=run.spec.aliases,
+            holder=digest(token),
         )
 
         def completed(run: Run, now: datetime) -> Run:

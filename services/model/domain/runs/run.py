@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from services.model.domain.registry.version import ModelVersion
 from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
 from services.model.domain.runs.errors import RunNotLive, RunNotResumable, TaskNotOfRun
 from services.model.domain.runs.progress import Latest, Pace, RunProgress
@@ -188,6 +189,10 @@ class Run:
             finished_at=now,
             heard_at=now,
         )
+
+    def concluded(self, version: ModelVersion, now: datetime) -> Run:
+        """Its version is there, and whoever registered it could not say so: it is completed, unless it has ended."""
+        return self.completed(version.version, version.content.metrics, now) if self.state in LIVE else self
 
     def failed(self, failure: RunFailure, now: datetime) -> Run:
         """It is given up. One that has ended stays as it is."""
