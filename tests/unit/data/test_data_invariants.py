@@ -21,8 +21,8 @@ from services.data.processor.summary import merged, moments
 from services.data.processor.windows import run_lengths, window_starts
 
 KEYS = {"series_column": "s", "time_column": "t"}
-QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-MANY = settings(max_examples=100, deadline=None)
+QUICK = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=60, deadline=None)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 

@@ -327,3 +327,14 @@ def test_resample_after_a_split_by_series_keeps_the_parts(process: Any) -> None:
     parts = [outcome.part(), outcome.part("test")]
     assert [part.height for part in parts] == [8, 8]
     assert not set(parts[0]["s"]) & set(parts[1]["s"])
+
+
+def test_what_nobody_foresaw_is_said_with_its_step(monkeypatch: pytest.MonkeyPatch, process: Any) -> None:
+    """An engine that fails in the middle: an answer, not a death without a word."""
+
+    def broken(*_: Any) -> Any:
+        raise pl.exceptions.ComputeError("out of\nluck")
+
+    monkeypatch.setattr("services.data.processor.polars_engine.engine.PolarsEngine.clip", broken)
+    reason, message = process(pl.DataFrame({"x": [1]}), {"clip": {"lower": 0}}).failure
+    assert (reason, message) == ("DATA_UNSUITABLE", "pipeline.steps[0].clip: the rows cannot be computed: out of luck")
