@@ -16,6 +16,7 @@ from automesh.testing.blobs import FakeBlobStore
 from services.model.convert.sweeps import new_sweep
 from services.model.domain.runs.errors import DataDoesNotFit, RunRequestReused
 from services.model.domain.runs.run import Run, RunState
+from services.model.domain.runs.trainings import Order
 from services.model.domain.sweeps import choices
 from services.model.domain.sweeps.choices import Parameter
 from services.model.domain.sweeps.sweep import NewSweep, Sweep, SweepMethod, first_trials, rounds
@@ -81,6 +82,11 @@ def test_draws_stay_in_their_range_and_repeat_with_the_seed(seed: int, trials: i
     [
         {"path": "name", "values": ("1",)},
         {"path": "data.data_id", "values": ('"x"',)},
+        {"path": "data.dataId", "values": ('"x"',)},
+        {"path": "architecture." + "a." * 20 + "b", "values": ("1",)},
+        {"path": "architecture." + "a" * 200, "values": ("1",)},
+        {"path": "architecture.plugin.config.x", "values": ("[" * 4000 + "]" * 4000,)},
+        {"path": RATE, "values": (" " * 10_001,)},
         {"path": RATE},
         {"path": RATE, "low": 2, "high": 1},
         {"path": RATE, "low": 0, "high": 1, "log": True},
@@ -210,6 +216,23 @@ async def test_cancelling_stops_the_runs_too(house: TrainingHouse) -> None:
     assert {run.state for run in house.store.runs.values()} == {RunState.CANCELLED}
     await advance(house)
     assert len(house.store.runs) == 2
+
+
+async def test_a_run_that_is_made_while_its_sweep_is_cancelled_is_stopped(
+    house: TrainingHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = await start(house, grid(house, "0.1", "0.2", "0.3", max_parallel=3))
+    begin = house.trainings.start
+
+    async def slowly(order: Order) -> Run:
+        await house.sweeps.cancel(TENANT, PERSON, sweep.sweep_id)
+        return await begin(order)
+
+    monkeypatch.setattr(house.trainings, "start", slowly)
+    await advance(house)
+    assert [run.state for run in house.store.runs.values()] == [RunState.CANCELLED]
+    seen = await house.sweeps.get(TENANT, sweep.sweep_id)
+    assert {trial.state for trial in seen.trials} == {RunState.CANCELLED}
 
 
 # ---------------------------------------------------------------------- halving

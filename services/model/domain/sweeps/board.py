@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from automesh.core.clock import Clock
 from automesh.core.errors import AutomationError, ValidationError
@@ -57,8 +60,10 @@ class SweepBoard:
         data = await self._trainings.data(order)
         spec = fitted(new.spec, data)
         check_metric(new.metric, data)
+        written = self._specs.write(spec)
         for each in trials:
-            fitted(self._spec_of(spec, each), data)
+            fitted(self._spec_of(written, each), data)
+            await asyncio.sleep(0)  # a thousand of them take seconds, which others need not wait
         spec = replace(spec, model_id=await self._trainings.open_model(order))
         sweep = Sweep(
             sweep_id=self._make_id("sweep"),
@@ -85,7 +90,8 @@ class SweepBoard:
         _, after = await self._store.change(tenant_id, sweep_id, lambda sweep, now: sweep.cancelled(now))
         if after.state is RunState.CANCELLED:
             for run_id in self._live(await self._seen(after)):
-                await self._trainings.cancel(tenant_id, subject, run_id, f"sweep {sweep_id} was cancelled")
+                with suppress(RunNotFound):  # deleted with its model
+                    await self._trainings.cancel(tenant_id, subject, run_id, f"sweep {sweep_id} was cancelled")
         return await self.get(tenant_id, sweep_id)
 
     # ------------------------------------------------------------------ by the loop
@@ -108,6 +114,9 @@ class SweepBoard:
         for trial in after.trials:
             if trial.run_id and trial.run_id not in runs and trial.state is RunState.QUEUED:
                 await self._start(after, trial)
+                if (await self._store.get(after.tenant_id, after.sweep_id)).state is RunState.CANCELLED:
+                    # Whoever cancelled it has perhaps not seen this run.
+                    return await self.cancel(after.tenant_id, after.created_by, after.sweep_id)
         if after.state is not RunState.RUNNING:
             await self._release(after)
         return after
@@ -116,7 +125,7 @@ class SweepBoard:
         order = Order(
             tenant_id=sweep.tenant_id,
             subject=sweep.created_by,
-            spec=self._spec_of(sweep.spec, trial),
+            spec=self._spec_of(self._specs.write(sweep.spec), trial),
             run_id=trial.run_id,
             sweep_id=sweep.sweep_id,
             origin=trial.origin,
@@ -140,10 +149,8 @@ class SweepBoard:
         """Nothing goes on from its runs any more."""
         for trial in sweep.trials:
             if trial.run_id and trial.state is RunState.COMPLETED:
-                try:
+                with suppress(RunNotFound):
                     await self._runs.change(sweep.tenant_id, trial.run_id, lambda run, _: run.released())
-                except RunNotFound:
-                    continue
 
     # ------------------------------------------------------------------ inside
     async def _runs_of(self, sweep: Sweep) -> dict[str, Run]:
@@ -156,13 +163,13 @@ class SweepBoard:
     def _live(self, sweep: Sweep) -> list[str]:
         return [each.run_id for each in sweep.trials if each.run_id and each.state in LIVE]
 
-    def _spec_of(self, spec: TrainingSpec, trial: Trial) -> TrainingSpec:
-        """Raises ValidationError, which names the trial's parameters."""
+    def _spec_of(self, spec: Mapping[str, Any], trial: Trial) -> TrainingSpec:
+        """`spec` is what all have in common, as JSON. Raises ValidationError, which names the trial's parameters."""
         values = dict(trial.parameters)
         if trial.epochs:
             values["optimization.epochs"] = str(trial.epochs)
         try:
-            return self._specs.read(with_values(self._specs.write(spec), values))
+            return self._specs.read(with_values(spec, values))
         except ValidationError as error:
             told = ", ".join(f"{path}={value}" for path, value in trial.parameters.items())
             raise ValidationError(f"trial {trial.number} ({told}): {error.message}", field="parameters") from error

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from automesh.core.errors import ValidationError
+from services.model.domain import bounds
 from services.model.domain.sweeps.sweep import MAX_TRIALS
 
 MAX_PARAMETERS = 20
 MAX_VALUES = 1000
 OPEN = ("architecture.", "objective.", "optimization.", "data.", "checkpointing.", "seed", "deterministic")
-CLOSED = ("data.data_id", "data.version")
+CLOSED = ("data.dataid", "data.version")
+"""Without "_" and in lower case, as JSON knows two spellings of each name."""
+MAX_PATH = 200
+MAX_PARTS = 20
+MAX_VALUE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,9 @@ class Parameter:
 
     def __post_init__(self) -> None:
         field = f"parameters[{self.path}]"
-        if not self.path.startswith(OPEN) or self.path in CLOSED:
+        bounds.text(self.path, MAX_PATH, field="parameters.path")
+        closed = self.path.replace("_", "").lower() in CLOSED
+        if not self.path.startswith(OPEN) or closed or self.path.count(".") >= MAX_PARTS:
             raise ValidationError(
                 f"parameters.path {self.path[:80]!r} is none that a sweep may change: take one below "
                 "architecture, objective, optimization, data, checkpointing, or seed",
@@ -87,23 +94,18 @@ def draws(parameters: Sequence[Parameter], trials: int, seed: int) -> list[dict[
     return [{each.path: each.draw(rand) for each in parameters} for _ in range(trials)]
 
 
-def nested(path: str, value: str) -> tuple[list[str], object]:
-    """The parts of a path, and the value as Python has it."""
-    return path.split("."), json.loads(value)
-
-
 def with_values(content: Mapping[str, object], values: Mapping[str, str]) -> dict[str, object]:
     """A JSON object with values set at dotted paths; what is not an object on the way is replaced by one."""
     changed: dict[str, object] = json.loads(json.dumps(content))
     for path, value in values.items():
-        parts, wanted = nested(path, value)
+        *folders, name = path.split(".")
         place = changed
-        for part in parts[:-1]:
+        for part in folders:
             inner = place.get(part)
             if not isinstance(inner, dict):
                 inner = place[part] = {}
             place = inner
-        place[parts[-1]] = wanted
+        place[name] = json.loads(value)
     return changed
 
 
@@ -116,7 +118,8 @@ def _check(parameters: Sequence[Parameter]) -> None:
 
 
 def _check_json(value: str, field: str) -> None:
+    bounds.text(value, MAX_VALUE, field=field)
     try:
         json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValidationError(f"{field}: {value[:60]!r} is not JSON (a text needs quotes)", field=field) from error

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from services.model.domain.runs.run import ENDED, Run, RunState
+from services.model.domain.runs.run import ENDED, LIVE, Run, RunState
 from services.model.domain.training.spec import TrainingSpec
 
 MAX_TRIALS = 1000
@@ -70,10 +70,9 @@ class Sweep:
         started = [each for each in self.trials if each.run_id]
         return sorted(started, key=lambda each: (math.isnan(each.value), self._cost(each), each.number))
 
-    def seen(self, runs: Mapping[str, Run | None]) -> Sweep:
-        """With what became of its runs; None is one that is gone."""
-        trials = (self._seen(each, runs[each.run_id]) if each.run_id in runs else each for each in self.trials)
-        return replace(self, trials=tuple(trials))
+    def seen(self, runs: Mapping[str, Run]) -> Sweep:
+        """With what became of its runs; one that is not there when the sweep is cancelled is never made."""
+        return replace(self, trials=tuple(self._seen(each, runs.get(each.run_id)) for each in self.trials))
 
     def advanced(self, make_run_id: Callable[[], str], now: datetime) -> Sweep:
         """With as many trials started as may be, with the next round when one is over, or ended."""
@@ -101,7 +100,8 @@ class Sweep:
 
     def _seen(self, trial: Trial, run: Run | None) -> Trial:
         if run is None:
-            return replace(trial, state=RunState.CANCELLED)
+            never = self.state is RunState.CANCELLED and trial.state in LIVE
+            return replace(trial, state=RunState.CANCELLED) if never else trial
         return replace(trial, state=run.state, value=value_of(run, self.metric))
 
     def _with_next_round(self) -> Sweep:
