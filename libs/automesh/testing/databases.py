@@ -19,6 +19,9 @@ from automesh.testing.settings import Settings
 
 T = TypeVar("T")
 
+_HASTY = "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\n"
+"""Nothing has to outlive the machine; the death of a process loses nothing all the same."""
+
 OpenDatabase: TypeAlias = Callable[[str, Steps], Awaitable[Database]]
 """`await open_database("orchestrator", "services.orchestrator.migrations")`"""
 
@@ -35,6 +38,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresForTe
     folder = tmp_path_factory.mktemp("postgres")
     server = EmbeddedPostgres(folder / "data", folder / "run")
     server.prepare()
+    (folder / "data" / "postgresql.auto.conf").write_text(_HASTY)  # read after the settings of its own
     server.launch()
     _run(server.ready())
     yield PostgresForTests(server.admin_dsn, Owner(ROLE))
