@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+PATIENCE = timedelta(minutes=10)
+"""A process that the others have waited for so long is lost: they end, and all begin again."""
 _KEPT: list[nn.Module] = []
 
 
@@ -84,9 +87,9 @@ class Together:
             meeting.mkdir(parents=True, exist_ok=True)
             path = str(meeting / f"{place.run}-{place.restarts}")
             store = dist.FileStore(path, place.world)  # type: ignore[attr-defined] # it is exported, but not by name
-            dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world)
+            dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=PATIENCE)
         else:
-            dist.init_process_group(backend)
+            dist.init_process_group(backend, timeout=PATIENCE)
 
     def highest(self, value: int) -> int:
         """See Ranks."""

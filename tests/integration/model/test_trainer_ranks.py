@@ -50,7 +50,7 @@ def test_a_rank_that_is_killed_costs_the_steps_since_the_last_checkpoint_and_no_
     tmp_path: Path, strategy: str
 ) -> None:
     spec = two(strategy=strategy) | {"checkpointing": {"every_steps": 2}}
-    spec["optimization"] |= {"epochs": 60}
+    spec["optimization"] |= {"epochs": 15}
     whole = Folder(path=tmp_path / "whole").lay(spec, processes=2)
     whole.run()
     cut = Folder(path=tmp_path / "cut").lay(spec, processes=2)
