@@ -15,7 +15,7 @@ from automesh.core.errors import ValidationError
 from services.data.processor import writing
 from services.data.processor.engine import Engine, Layout
 from services.data.processor.events import done, progress
-from services.data.processor.faults import DataUnreadable
+from services.data.processor.faults import DataTooLarge, DataUnreadable
 from services.data.processor.ingest.guarded import computing
 from services.data.processor.ingest.scratch import Scratch
 from services.data.processor.job import ProcessJob
@@ -25,6 +25,8 @@ from services.data.processor.validation import MAX_REJECTED, References
 
 READ, STEPS, WROTE = 0.2, 0.6, 0.95
 """How far the work is once rows are read, steps carried out, files written."""
+MAX_MANIFEST = 1_000_000
+"""It is said in one line."""
 _DAFT = "services.data.processor.daft_engine.engine"
 _ENGINES = {"ray": _DAFT, "daft": _DAFT}
 """Modules with `engine(job, scratch)`: Daft on Ray, and Daft alone."""
@@ -128,6 +130,13 @@ def _with_files(manifest: dict[str, Any], out: Path, names: list[str]) -> dict[s
     """The manifest with the files beside it, and written itself."""
     files = writing.file_infos(out, names)
     manifest |= {"size": sum(file["size"] for file in files), "files": files}
+    if len(json.dumps(manifest)) > MAX_MANIFEST:
+        manifest["facts"] |= {"steps": [], "left_out": "what steps took from the training part: too many columns"}
+    if (length := len(json.dumps(manifest))) > MAX_MANIFEST:
+        raise DataTooLarge(
+            f"the manifest would have {length} bytes, at most {MAX_MANIFEST} are possible: "
+            "use fewer columns, or shorter names"
+        )
     (out / "manifest.json").write_text(json.dumps(manifest, allow_nan=False), encoding="utf-8")
     return manifest
 

@@ -181,3 +181,16 @@ def test_a_job_that_nobody_can_do_is_refused(process: Any, job: str, words: str)
     last = json.loads(process._said().splitlines()[-1])
     assert (last["kind"], last["reason"]) == ("failed", "VALIDATION")
     assert words in last["message"]
+
+
+def test_many_columns_with_long_names_still_make_one_line(process: Any) -> None:
+    """What is said in one line stays below the bound of lines, or is refused with advice."""
+    scale = {"scale": {"method": "SCALE_METHOD_Z_SCORE"}}
+    wide = {f"{number:04}{'x' * 145}": [float(number), 1.0] for number in range(3000)}
+    facts = process(pl.DataFrame(wide), scale).result["facts"]
+    assert facts["steps"] == []
+    assert "too many columns" in facts["left_out"]
+    wider = {f"{number:04}{'x' * 195}": [1.0] for number in range(4096)}
+    reason, message = process(pl.DataFrame(wider)).failure
+    assert reason == "DATA_TOO_LARGE"
+    assert "shorter names" in message
