@@ -194,7 +194,9 @@ class PolarsEngine:
 
     def rows_at(self, frame: PolarsFrame, positions: Sequence[int]) -> pl.DataFrame:
         wanted = pl.Series(positions, dtype=pl.Int64)
-        return frame.lazy.filter(pl.col(ROW).is_in(wanted.implode())).sort(ROW).collect(engine="streaming")
+        beside = [ROW, PART] if frame.divided else [ROW]
+        rows = frame.lazy.filter(pl.col(ROW).is_in(wanted.implode())).sort(ROW)
+        return rows.select(pl.exclude(beside), *beside).collect(engine="streaming")
 
     def close(self) -> None:
         self._writer.shutdown()
