@@ -9,6 +9,7 @@ import pytest
 from automesh.mesh.identity import IdentityFiles
 from automesh.testing.live import LiveStack, live_stack
 from automesh.testing.people import Anybody, Json, Person, first_admin, newcomer
+from automesh.testing.trainings import begin, dataset, definition, trained
 
 MODULES = Path(__file__).resolve().parents[1] / "fixtures" / "modules"
 QUEUE_LIMIT = 40
@@ -90,3 +91,21 @@ def generated(developer: Person) -> Json:
     """A finished task that has generated tests for tests/fixtures/modules/money.py."""
     given = {"module": "money", "path": str(MODULES), "budget_s": 5}
     return developer.finished(developer.submit("test_generation", given)["taskId"], limit_s=180)
+
+
+@pytest.fixture(scope="session")
+def waves(developer: Person) -> Json:
+    """A dataset of 40 series of waves, split and cut into windows."""
+    return dataset(developer)
+
+
+@pytest.fixture(scope="session")
+def lstm_run(developer: Person, waves: Json) -> Json:
+    """A training of an LSTM, begun: the ids."""
+    return begin(developer, definition(waves))
+
+
+@pytest.fixture(scope="session")
+def lstm(developer: Person, lstm_run: Json) -> Json:
+    """The version that came of it. It takes windows of 8 rows and 4 columns."""
+    return trained(developer, lstm_run["runId"])

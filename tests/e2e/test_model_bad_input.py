@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from automesh.testing.live import LiveStack
+from automesh.testing.live import LiveStack, until
 from automesh.testing.people import Json, Person, error_of
-from automesh.testing.trainings import begin, dataset, definition, ended, run_of, trained
+from automesh.testing.trainings import begin, definition, ended, run_of
 
 pytestmark = pytest.mark.torch
 
@@ -31,18 +31,6 @@ def uploaded(person: Person, name: str, content: bytes, *steps: Json) -> Json:
 
 def table(header: str, *rows: object) -> bytes:
     return "\n".join([header, *map(str, rows), ""]).encode()
-
-
-@pytest.fixture(scope="module")
-def waves(developer: Person) -> Json:
-    """A dataset that can be learned from."""
-    return dataset(developer, name="good waves")
-
-
-@pytest.fixture(scope="module")
-def model(developer: Person, failed: dict[str, Json], waves: Json) -> Json:
-    """A version that takes windows of 8 rows and 4 columns."""
-    return trained(developer, begin(developer, definition(waves))["runId"])
 
 
 REFUSED: dict[str, tuple[Json, int, str]] = {
@@ -126,15 +114,16 @@ def test_a_training_that_cannot_work_fails_for_good_and_says_why(
 
 def test_who_asks_for_a_gpu_may_wait_for_one_or_take_the_cpu(developer: Person, waves: Json) -> None:
     def asked(without: str) -> str:
-        spec = definition(waves, epochs=1, resources={"device": "DEVICE_CUDA", "withoutDevice": without})
+        spec = definition(waves, epochs=1000, resources={"device": "DEVICE_CUDA", "withoutDevice": without})
         return str(begin(developer, spec)["runId"])
 
     waiting, on_cpu = asked("NO_DEVICE_WAIT"), asked("NO_DEVICE_CPU")
-    trained(developer, on_cpu)
+    until(lambda: run_of(developer, on_cpu)["state"] == "RUN_STATE_RUNNING", "the training on the CPU to begin")
     state = run_of(developer, waiting)["state"]
-    stopped = developer.done("POST", f"/runs/{waiting}:cancel", json={})
+    stopped = [developer.done("POST", f"/runs/{run_id}:cancel", json={})["state"] for run_id in (waiting, on_cpu)]
 
-    assert (state, stopped["state"]) == ("RUN_STATE_QUEUED", "RUN_STATE_CANCELLED")
+    assert state == "RUN_STATE_QUEUED"
+    assert stopped == ["RUN_STATE_CANCELLED"] * 2
 
 
 def tensor(**changes: Any) -> Json:
@@ -156,9 +145,9 @@ def tensor(**changes: Any) -> Json:
     ],
 )
 def test_a_tensor_that_does_not_fit_is_refused_with_both_sides(
-    live: LiveStack, developer: Person, model: Json, body: Json, hint: str
+    live: LiveStack, developer: Person, lstm: Json, body: Json, hint: str
 ) -> None:
-    answer = developer.call("POST", f"{live.url}/v2/models/{model['modelId']}/infer", json=body)
+    answer = developer.call("POST", f"{live.url}/v2/models/{lstm['modelId']}/infer", json=body)
 
     assert answer.status_code == 400
     assert hint in answer.json()["message"]
@@ -179,16 +168,16 @@ def test_a_tensor_that_does_not_fit_is_refused_with_both_sides(
     ],
 )
 def test_windows_that_do_not_fit_are_refused_with_their_place(
-    developer: Person, model: Json, body: Json, hint: str
+    developer: Person, lstm: Json, body: Json, hint: str
 ) -> None:
-    answer = developer.call("POST", f"/models/{model['modelId']}:predict", json=body)
+    answer = developer.call("POST", f"/models/{lstm['modelId']}:predict", json=body)
 
     assert answer.status_code in (400, 404)
     assert hint in answer.json()["message"]
 
 
-def test_a_hundred_megabytes_are_refused_and_the_server_predicts_on(developer: Person, model: Json) -> None:
-    path = f"/models/{model['modelId']}:predict"
+def test_a_hundred_megabytes_are_refused_and_the_server_predicts_on(developer: Person, lstm: Json) -> None:
+    path = f"/models/{lstm['modelId']}:predict"
     huge = b'{"instances": [' + b"[1.0, 2.0, 3.0]," * (100 * 1024 * 1024 // 16) + b"[1]]}"
     answer = developer.call("POST", path, content=huge, headers={"content-type": "application/json"})
     after = developer.call("POST", path, json={"instances": [[ROW] * 8]})

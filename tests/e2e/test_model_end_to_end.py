@@ -18,7 +18,6 @@ from automesh.testing.trainings import (
     SMALL,
     TRAINING_LIMIT_S,
     begin,
-    dataset,
     definition,
     followed,
     points,
@@ -42,12 +41,6 @@ UNREACHABLE = {"metric": {"metric": "val/loss", "comparator": "<", "threshold": 
 
 
 @pytest.fixture(scope="module")
-def waves(developer: Person) -> Json:
-    """A dataset of 40 series of waves, split and cut into windows."""
-    return dataset(developer)
-
-
-@pytest.fixture(scope="module")
 def cancelled(developer: Person, waves: Json) -> Json:
     """A training that was cancelled in the middle, once its task has ended, too."""
     begun = begin(developer, definition(waves, epochs=LONG))
@@ -59,20 +52,14 @@ def cancelled(developer: Person, waves: Json) -> Json:
 
 
 @pytest.fixture(scope="module")
-def runs(developer: Person, waves: Json, cancelled: Json) -> Json:
+def runs(developer: Person, waves: Json, cancelled: Json, lstm_run: Json) -> Json:
     """Trainings that go on while the tests begin: the ids of each."""
     resumed = developer.done("POST", f"/runs/{cancelled['runId']}:resume", json={})
     whole = begin(developer, definition(waves, epochs=LONG))
-    others = {each: begin(developer, definition(waves, architecture=each)) for each in ("lstm", "transformer")}
+    other = begin(developer, definition(waves, architecture="transformer"))
     dropped = begin(developer, definition(waves, epochs=LONG))
     developer.done("POST", f"/tasks/{dropped['taskId']}:cancel", json={})
-    return {"resumed": resumed, "whole": whole, "dropped": dropped, **others}
-
-
-@pytest.fixture(scope="module")
-def lstm(developer: Person, runs: Json) -> Json:
-    """The version that came of the LSTM's training."""
-    return trained(developer, runs["lstm"]["runId"])
+    return {"resumed": resumed, "whole": whole, "dropped": dropped, "lstm": lstm_run, "transformer": other}
 
 
 def path_of(version: Json) -> str:
@@ -271,7 +258,7 @@ def test_a_sweep_by_halving_lets_the_best_go_on(developer: Person, waves: Json) 
         now = developer.done("GET", f"/sweeps/{sweep['sweepId']}")
         return now if now["state"] in ENDED else None
 
-    over = until(look, "the sweep to end", TRAINING_LIMIT_S)
+    over = until(look, "the sweep to end", 2 * TRAINING_LIMIT_S)
     first = [run for run in over["runs"] if run["round"] == 0]
     later = [run for run in over["runs"] if run["round"] > 0]
     assert (over["state"], over["waiting"], len(first)) == (COMPLETED, 0, 4)

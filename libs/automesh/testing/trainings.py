@@ -15,7 +15,7 @@ from automesh.testing.people import Json, Person
 
 ENDED = ("RUN_STATE_COMPLETED", "RUN_STATE_FAILED", "RUN_STATE_CANCELLED")
 COMPLETED = "RUN_STATE_COMPLETED"
-TRAINING_LIMIT_S = 150.0
+TRAINING_LIMIT_S = 240.0
 """The longest a test waits for a training: a trainer starts in about 5 s where nothing else runs."""
 ARCHITECTURES: dict[str, Json] = {
     "lstm": {"lstm": {"hidden": 8, "layers": 2, "dropout": 0.1}},
