@@ -28,7 +28,7 @@ STEPS = [
 ]
 
 
-def rows(series: int, length: int, features: int = 10) -> pl.DataFrame:
+def rows(series: int, length: int, features: int = 4) -> pl.DataFrame:
     """Series in any order, a hundredth of the values missing; `place` says where a row belongs."""
     random = np.random.default_rng(3)
     place = random.permutation(series * length)
@@ -85,7 +85,7 @@ def test_ray_makes_the_same_as_polars(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def many_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("many") / "rows.parquet"
-    rows(SERIES, LENGTH).write_parquet(path)
+    rows(SERIES, LENGTH, features=3).write_parquet(path)
     return path
 
 
