@@ -166,6 +166,8 @@ async def test_a_pool_that_is_busy_says_so_in_time(fresh_dsn: str) -> None:
 async def test_a_text_with_a_nul_character_is_the_fault_of_the_request(database: Database) -> None:
     with pytest.raises(ValidationError, match="NUL"):
         await database.execute("SELECT $1::text", "a\x00b", tenant="a")
+    with pytest.raises(ValidationError, match="NUL"):
+        await database.execute("SELECT $1::jsonb", '{"a": "\\u0000"}', tenant="a")
 
 
 async def test_an_error_of_the_caller_passes_through_unchanged(database: Database) -> None:

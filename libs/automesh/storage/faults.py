@@ -48,6 +48,8 @@ _LOST = (
     asyncpg.InternalClientError,  # what asyncpg says between the server's last words and the end of the connection
     ConnectionError,
 )
+_NUL = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+"""The one character that PostgreSQL cannot hold, in text and in jsonb."""
 _MESSAGES: tuple[tuple[type[Exception], str], ...] = (
     (
         asyncpg.TooManyConnectionsError,
@@ -105,7 +107,7 @@ def _translate(error: Exception) -> AutomationError | None:
         return DatabaseSlow("a statement took too long and was stopped", retry_after=RETRY_AFTER)
     if isinstance(error, asyncpg.TransactionRollbackError):  # class 40: serialization failure, deadlock
         return Contended("another change came first: read again and retry", retry_after=RETRY_AFTER)
-    if isinstance(error, asyncpg.CharacterNotInRepertoireError):  # the one text that PostgreSQL cannot hold
+    if isinstance(error, _NUL):
         return ValidationError("a text of the request holds a NUL character: leave it out")
     message = _message(error)
     return unavailable(message) if message else None

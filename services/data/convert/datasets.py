@@ -25,6 +25,7 @@ _STATE = {
     State.REJECTED: pb.VERSION_STATE_REJECTED,
     State.FAILED: pb.VERSION_STATE_FAILED,
 }
+MAX_PAGE_BYTES = 4 * 1024 * 1024
 MEDIA_TYPES = {
     PARQUET: "application/vnd.apache.parquet",
     CSV: "text/csv; charset=utf-8",
@@ -157,11 +158,18 @@ def versions_query(request: service_pb.ListDatasetVersionsRequest) -> tuple[int,
 def versions_page(
     found: Sequence[Version], request: service_pb.ListDatasetVersionsRequest
 ) -> service_pb.ListDatasetVersionsResponse:
-    """A page, and where the next one begins."""
-    limit = paging.page_size(request.page_size)
-    page = service_pb.ListDatasetVersionsResponse(versions=[version(each) for each in found[:limit]])
-    if len(found) > limit:
-        page.next_page_token = paging.encode_token(str(found[limit - 1].version), filters=["versions", request.data_id])
+    """A page, and where the next one begins. Versions of thousands of columns may fill it before it has its number."""
+    limit, size = paging.page_size(request.page_size), 0
+    page = service_pb.ListDatasetVersionsResponse()
+    for each in found[:limit]:
+        message = version(each)
+        size += message.ByteSize()
+        if page.versions and size > MAX_PAGE_BYTES:
+            break
+        page.versions.append(message)
+    if len(found) > len(page.versions):
+        last = found[len(page.versions) - 1]
+        page.next_page_token = paging.encode_token(str(last.version), filters=["versions", request.data_id])
     return page
 
 

@@ -19,6 +19,7 @@ from services.data.domain.version import FileInfo, Manifest, Part, State
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_FILES, MAX_COLUMNS = 100, 4096
+MAX_DEPTH = 20  # messages hold a third of the hundred levels that protobuf reads
 PARTS = ("train", "validation", "test")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -29,20 +30,15 @@ def manifest(content: bytes) -> Manifest:
     state = told.get("state")
     if state not in (State.READY, State.REJECTED):
         raise _wrong("state", f"{state!r} is neither READY nor REJECTED")
-    files = [_file(each) for each in _list(told, "files")]
-    names = {info.name for info in files}
-    if len(names) != len(files) or len(files) > MAX_FILES:
-        raise _wrong("files", f"there are more than {MAX_FILES}, or two of one name")
-    report(told)
-    if state == State.READY and not {PREVIEW, STATISTICS} <= names:
-        raise _wrong("files", f"{PREVIEW} and {STATISTICS} belong to a version that is READY")
-    parts = _parts(told, names) if state == State.READY else []
+    ready = state == State.READY
+    files = _files(told, needed={PREVIEW, STATISTICS} if ready else set())
+    _check_shown(told)
     return Manifest(
         state=State(state),
         rows=_count(told, "rows"),
         size=sum(info.size for info in files),
-        digest=_digest(told, required=state == State.READY),
-        parts=parts,
+        digest=_digest(told, required=ready),
+        parts=_parts(told, {info.name for info in files}, required=ready),
         files=files,
         json=told,
     )
@@ -50,7 +46,7 @@ def manifest(content: bytes) -> Manifest:
 
 def columns(told: Mapping[str, Any]) -> list[dataset_pb2.Column]:
     """Columns in order."""
-    return [values.of_json(each, dataset_pb2.Column(), field="manifest.columns") for each in told.get("columns") or ()]
+    return [values.of_json(each, dataset_pb2.Column(), field="manifest.columns") for each in _list(told, "columns")]
 
 
 def parts(told: Mapping[str, Any]) -> list[dataset_pb2.Part]:
@@ -58,7 +54,7 @@ def parts(told: Mapping[str, Any]) -> list[dataset_pb2.Part]:
     return [
         dataset_pb2.Part(
             name=each["name"],
-            rows=int(each["rows"]),
+            rows=int(each.get("rows") or 0),
             windows=int(each.get("windows") or 0),
             series=int(each.get("series") or 0),
         )
@@ -89,35 +85,64 @@ def _object(content: bytes) -> dict[str, Any]:
         raise ValidationError(f"a manifest of {len(content)} bytes is more than {MAX_BYTES}", field="manifest")
     try:
         told = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValidationError(f"the manifest is not JSON: {error}", field="manifest") from error
     if not isinstance(told, dict):
         raise ValidationError("the manifest is not a JSON object", field="manifest")
-    if len(columns(told)) > MAX_COLUMNS:
-        raise _wrong("columns", f"more than {MAX_COLUMNS}")
-    window(told)
     return told
 
 
-def _parts(told: Mapping[str, Any], names: set[str]) -> list[Part]:
-    found = []
-    for each in _list(told, "parts"):
-        name, file = each.get("name"), each.get("file")
-        if name not in PARTS or file not in names:
-            raise _wrong("parts", f"{name!r} in {file!r} is none of {', '.join(PARTS)} in one of the files")
-        found.append(Part(name, _count(each, "rows"), file, each.get("windows_file") or ""))
-    if not found or len({part.name for part in found}) != len(found):
+def _check_shown(told: Mapping[str, Any]) -> None:
+    """What is stored now is shown to people ever after: it has to be possible."""
+    if len(columns(told)) > MAX_COLUMNS:
+        raise _wrong("columns", f"more than {MAX_COLUMNS}")
+    window(told)
+    report(told)
+    if not isinstance(told.get("facts") or {}, dict) or _is_deep(told.get("facts"), MAX_DEPTH):
+        raise _wrong("facts", f"is not a JSON object, or nested more than {MAX_DEPTH} deep")
+    try:
+        facts(told)
+    except ValueError as error:
+        raise _wrong("facts", f"cannot be shown: {error}") from error
+
+
+def _is_deep(value: Any, most: int) -> bool:
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return most == 0 or any(_is_deep(each, most - 1) for each in below)
+
+
+def _files(told: Mapping[str, Any], *, needed: set[str]) -> list[FileInfo]:
+    files = [_file(each) for each in _list(told, "files")]
+    names = {info.name for info in files}
+    if len(names) != len(files) or len(files) > MAX_FILES:
+        raise _wrong("files", f"there are more than {MAX_FILES}, or two of one name")
+    if missing := needed - names:
+        raise _wrong("files", f"{' and '.join(sorted(missing))} belong to a version that is READY")
+    return files
+
+
+def _parts(told: Mapping[str, Any], names: set[str], *, required: bool) -> list[Part]:
+    found = [_part(each, names) for each in _list(told, "parts")]
+    if (required and not found) or len({part.name for part in found}) != len(found):
         raise _wrong("parts", "there is none, or two of one name")
     return found
 
 
-def _file(each: Any) -> FileInfo:
-    name = str(each.get("name", "")) if isinstance(each, dict) else ""
+def _part(each: Mapping[str, Any], names: set[str]) -> Part:
+    name, file, windows_file = each.get("name"), each.get("file"), each.get("windows_file") or ""
+    if name not in PARTS or str(file) not in names or str(windows_file) not in {"", *names}:
+        raise _wrong("parts", f"{name!r} in {file!r} is none of {', '.join(PARTS)} in one of the files")
+    for count in ("windows", "series"):
+        _count(each, count, "parts.")
+    return Part(str(name), _count(each, "rows", "parts."), str(file), str(windows_file))
+
+
+def _file(each: Mapping[str, Any]) -> FileInfo:
+    name, sha256 = str(each.get("name", "")), str(each.get("sha256", ""))
     check_path(name)
-    sha256 = str(each.get("sha256", ""))
     if not _SHA256.fullmatch(sha256):
         raise _wrong("files", f"{name}: sha256 is not 64 hexadecimal digits")
-    return FileInfo(name, _count(each, "size"), sha256)
+    return FileInfo(name, _count(each, "size", "files."), sha256)
 
 
 def _list(told: Mapping[str, Any], key: str) -> Sequence[Any]:
@@ -127,13 +152,13 @@ def _list(told: Mapping[str, Any], key: str) -> Sequence[Any]:
     return found
 
 
-def _count(told: Mapping[str, Any], key: str) -> int:
+def _count(told: Mapping[str, Any], key: str, within: str = "") -> int:
     try:
         count = int(told.get(key) or 0)
-    except (TypeError, ValueError) as error:
-        raise _wrong(key, "is not a number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _wrong(f"{within}{key}", "is not a number") from error
     if not 0 <= count < 2**63:
-        raise _wrong(key, f"{count} is no count")
+        raise _wrong(f"{within}{key}", f"{count} is no count")
     return count
 
 

@@ -1,7 +1,7 @@
 """What can go wrong with datasets, versions, uploads and claims.
 
 DataError
-|-- DatasetInUse, VersionNotReady, ClaimRefused, FetchFailed
+|-- DatasetInUse, VersionNotReady, VersionDamaged, ClaimRefused, FetchFailed, ConversionFailed
 |-- ClaimStale, LeaseLost
 `-- RequestReused
 NotFound > DatasetNotFound, VersionNotFound, PartNotFound, UploadNotFound, InputNotFound
@@ -37,6 +37,12 @@ class VersionNotReady(DataError):
     """The version is still being made, or could not be made: it cannot be read."""
 
     reason = "VERSION_NOT_READY"
+
+
+class VersionDamaged(DataError):
+    """A file of the version is not what its maker should have written."""
+
+    reason = "VERSION_DAMAGED"
 
 
 class ClaimRefused(DataError):
@@ -148,6 +154,15 @@ def version_not_ready(data_id: str, version: int, state: str, why: str = "") -> 
     because = f": {why}" if why else ""
     return VersionNotReady(
         f"version {version} of dataset {data_id} is {state}{because}", dataId=data_id, version=version, state=state
+    )
+
+
+def version_damaged(data_id: str, version: int, name: str) -> VersionDamaged:
+    """The error for a version whose file `name` cannot be understood."""
+    return VersionDamaged(
+        f"{name} of version {version} of dataset {data_id} is damaged: make another version",
+        dataId=data_id,
+        version=version,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automesh.core.errors import PermissionDenied, ValidationError
-from services.data.domain.errors import PartNotFound, version_not_ready
+from services.data.domain.errors import PartNotFound, version_damaged, version_not_ready
 from services.data.domain.job import STATISTICS
 from services.data.domain.ports import Blobs, Converter, Tasks, VersionStore
 from services.data.domain.streams import sliced, whole
@@ -42,14 +43,13 @@ class DatasetReader:
         if not 0 <= rows <= MAX_ROWS:
             raise ValidationError(f"rows is from 1 to {MAX_ROWS} (0 means {DEFAULT_ROWS})", field="rows")
         opened = await self._open(tenant_id, data_id, version, part)
-        found = await self._json(opened, PREVIEW)
-        return {"columns": opened.version.manifest["columns"], "rows": _rows(found, opened)[: rows or DEFAULT_ROWS]}
+        found = await self._list(opened, PREVIEW, "rows")
+        return {"columns": opened.version.manifest["columns"], "rows": found[: rows or DEFAULT_ROWS]}
 
     async def statistics(self, tenant_id: str, data_id: str, version: int, part: str) -> Sequence[Mapping[str, Any]]:
         """ColumnStatistics of a part, as JSON."""
         opened = await self._open(tenant_id, data_id, version, part)
-        found: Sequence[Mapping[str, Any]] = (await self._json(opened, STATISTICS))[opened.part["name"]]
-        return found
+        return await self._list(opened, STATISTICS)
 
     async def download(
         self, tenant_id: str, data_id: str, version: int, part: str, file_format: str
@@ -99,15 +99,18 @@ class DatasetReader:
             raise PartNotFound(f"version {found.version} of {data_id} has no part {part[:40]!r}, only {names}")
         return Opened(found, await self._versions.files(tenant_id, data_id, found.version), meant)
 
-    async def _json(self, opened: Opened, name: str) -> Any:
-        return json.loads(await whole(self._blobs.get(opened.files[name].blob), MAX_JSON_BYTES))
-
-
-def _rows(preview: Mapping[str, Any], opened: Opened) -> Sequence[Sequence[Any]]:
-    """Rows as lists in the order of the columns."""
-    found = preview[opened.part["name"]]
-    rows: Sequence[Sequence[Any]] = found["rows"] if isinstance(found, Mapping) else found
-    return rows
+    async def _list(self, opened: Opened, name: str, *keys: str) -> list[Any]:
+        """What a JSON file of the version holds for the part, below `keys`. Raises VersionDamaged for no list."""
+        content = await whole(self._blobs.get(opened.files[name].blob), MAX_JSON_BYTES)
+        try:
+            found = await asyncio.to_thread(json.loads, content)  # of thousands of columns it is megabytes
+            for key in (opened.part["name"], *keys):
+                found = found[key]
+            if not isinstance(found, list):
+                raise TypeError("no list")
+        except (ValueError, RecursionError, TypeError, LookupError) as error:
+            raise version_damaged(opened.version.data_id, opened.version.version, name) from error
+        return found
 
 
 async def _closing(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -68,6 +68,8 @@ class SelectStep:
         _check_columns(self.columns, f"{path}.columns", needed=True)
         for old, new in self.rename.items():
             check_column_name(new, field=f"{path}.rename[{old!r}]")
+            if old not in self.columns:
+                _refuse(f"{path}.rename[{old!r}]", "is not one of the columns that are kept")
         names = [self.rename.get(name, name) for name in self.columns]
         if twice := _repeated(names):
             _refuse(f"{path}.rename", f"two columns would be called {twice!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -99,11 +100,11 @@ class DataServicer(rpc.DataServiceServicer):
         found = await self._reader.preview(
             current_tenant(), request.data_id, request.version, request.part, request.rows
         )
-        return convert.preview(found)
+        return await asyncio.to_thread(convert.preview, found)  # thousands of columns would hold up everybody else
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         found = await self._reader.statistics(current_tenant(), request.data_id, request.version, request.part)
-        return convert.statistics(found)
+        return await asyncio.to_thread(convert.statistics, found)
 
     async def GetLineage(self, request: pb.GetLineageRequest, context: Context) -> pb.GetLineageResponse:
         found = await self._catalogue.lineage(current_tenant(), request.data_id, request.version)

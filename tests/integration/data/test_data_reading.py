@@ -16,6 +16,7 @@ from automesh.data.v1 import source_pb2
 from automesh.mesh.acting import SUBJECT, TENANT
 from automesh.mesh.errors import from_rpc_error
 from automesh.storage.postgres import ENGINE
+from services.data.convert import datasets
 from tests.integration.data.data_house import MIB, Served
 
 pytestmark = pytest.mark.postgres
@@ -119,6 +120,37 @@ async def test_versions_are_listed_newest_first_in_pages(served: Served) -> None
 
 
 # ---------------------------------------------------------------------- preview, statistics, download
+async def test_versions_of_thousands_of_columns_come_in_shorter_pages(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await served.ready()
+    await served.process(data_id=first.data_id, source={"generator": {}})
+    monkeypatch.setattr(datasets, "MAX_PAGE_BYTES", 1)
+    stub, token, seen = await served.data(), "", []
+    for _ in range(2):
+        request = pb.ListDatasetVersionsRequest(data_id=first.data_id, page_token=token)
+        page = await stub.ListDatasetVersions(request)
+        seen += [each.version for each in page.versions]
+        token = page.next_page_token
+    assert (seen, token) == ([2, 1], "")
+
+
+async def test_files_that_are_not_what_their_maker_should_have_written_are_damaged(served: Served) -> None:
+    claim = await served.claim((await served.process()).task_id)
+    manifest = await served.outputs(claim.claim_token)
+    for name, content in (("preview.json", b'{"train": {"rows": 5}}'), ("statistics.json", b"[" * 100_000)):
+        info = await served.write(claim.claim_token, name, content)
+        others = [each for each in manifest["files"] if each["name"] != name]
+        manifest["files"] = [*others, {"name": name, "size": info.size, "sha256": info.sha256}]
+    made = (await served.finish(claim.claim_token, manifest)).version
+    stub = await served.data()
+    for call in (
+        stub.PreviewDataset(pb.PreviewDatasetRequest(data_id=made.data_id)),
+        stub.GetStatistics(pb.GetStatisticsRequest(data_id=made.data_id)),
+    ):
+        assert (await refused(call)).reason == "VERSION_DAMAGED"
+
+
 async def test_the_first_rows_are_shown_in_the_order_of_the_columns(served: Served) -> None:
     made = await served.ready()
     stub = await served.data()

@@ -81,6 +81,9 @@ def test_a_request_id_is_short_and_printable() -> None:
 
 
 # ---------------------------------------------------------------------- manifests
+PART = {"name": "train", "rows": 2, "file": "train.parquet"}
+
+
 def manifest(**changes: Any) -> bytes:
     sha = "0" * 64
     names = ("train.parquet", "preview.json", "statistics.json")
@@ -88,7 +91,7 @@ def manifest(**changes: Any) -> bytes:
         "state": "READY",
         "rows": 2,
         "columns": [{"name": "a", "type": "COLUMN_TYPE_INT64"}],
-        "parts": [{"name": "train", "rows": 2, "file": "train.parquet"}],
+        "parts": [PART],
         "digest": sha,
         "files": [{"name": name, "size": 1, "sha256": sha} for name in names],
     }
@@ -120,6 +123,18 @@ def test_a_manifest_is_read() -> None:
         ({"columns": [{"name": str(n)} for n in range(4097)]}, "manifest.columns"),
         ({"report": {"passed": "perhaps"}}, "manifest.report"),
         ({"window": {"length": "long"}}, "manifest.window"),
+        ({"rows": float("inf")}, "manifest.rows"),
+        ({"columns": 5}, "manifest.columns"),
+        ({"facts": [1]}, "manifest.facts"),
+        ({"facts": {"a": "\ud800"}}, "manifest.facts"),
+        ({"facts": {"a": [[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]}}, "manifest.facts"),
+        ({"parts": [PART | {"windows": "many"}]}, "manifest.parts.windows"),
+        ({"parts": [PART | {"series": 2**70}]}, "manifest.parts.series"),
+        ({"parts": [PART | {"rows": float("inf")}]}, "manifest.parts.rows"),
+        ({"parts": [PART | {"file": ["train.parquet"]}]}, "manifest.parts"),
+        ({"parts": [PART | {"windows_file": "../elsewhere"}]}, "manifest.parts"),
+        ({"state": "REJECTED", "parts": [{"nom": "train"}]}, "manifest.parts"),
+        ({"state": "REJECTED", "parts": 5}, "manifest.parts"),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused_by_its_field(change: dict[str, Any], field: str) -> None:
@@ -128,7 +143,9 @@ def test_a_manifest_that_makes_no_sense_is_refused_by_its_field(change: dict[str
     assert field_of(error) == field
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"a":1}' + b" " * manifests.MAX_BYTES])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"a":1}' + b" " * manifests.MAX_BYTES]
+)
 def test_what_is_no_manifest_at_all_is_refused(content: bytes) -> None:
     with pytest.raises(ValidationError):
         manifests.manifest(content)

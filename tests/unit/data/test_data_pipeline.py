@@ -57,6 +57,7 @@ def test_a_pipeline_goes_to_its_message_and_back_unchanged() -> None:
         ({}, "pipeline.steps[1]"),
         ({"select": {}}, "pipeline.steps[1].select.columns"),
         ({"select": {"columns": ["a", "b"], "rename": {"a": "b"}}}, "pipeline.steps[1].select.rename"),
+        ({"select": {"columns": ["a"], "rename": {"A": "b"}}}, "pipeline.steps[1].select.rename['A']"),
         ({"select": {"columns": ["a", "a"]}}, "pipeline.steps[1].select.columns"),
         ({"select": {"columns": ["s"], "rename": {"s": "b"}}}, "pipeline.steps[1].select.rename"),
         ({"cast": {"types": {"a": 0}}}, "pipeline.steps[1].cast.types['a']"),
