@@ -17,8 +17,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]+)(?:#[^)]*)?\)")
+MAKE = re.compile(r"\bmake ([a-z][a-z-]*)(?=[ `\n]|$)", re.MULTILINE)
+CODE = re.compile(r"^```[a-z]*\n.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
+SETTING = re.compile(r"\bAUTOMESH_[A-Z0-9_]*[A-Z0-9]\b")
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|[|(;&]|\bexport\b.*?\()\s*(?:[A-Z_]+=\S+ )*automesh (?P<words>[^|)#;&\n]*)", re.MULTILINE)
+
+SET_OTHERWISE = {"AUTOMESH_BASE", "AUTOMESH_ORCHESTRATOR"}
+"""Read by a tool of this repository, and by an example."""
 
 
 def commands(text: str) -> Iterator[list[str]]:
@@ -64,6 +71,25 @@ def test_every_command_and_option_exists(page: Path) -> None:
     assert [wrong for words in commands(page.read_text()) if (wrong := problem(words))] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text()))
+    named = {target for code in CODE.findall(page.read_text()) for target in MAKE.findall(code)}
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_setting_exists(page: Path) -> None:
+    known = set(SETTING.findall((ROOT / "docs" / "reference" / "settings.md").read_text())) | SET_OTHERWISE
+    assert set(SETTING.findall(page.read_text())) - known == set()
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "our_networks.py"])
+def test_the_plug_in_that_is_shown_is_the_one_that_is_there(name: str) -> None:
+    shown = (ROOT / "docs" / "howto" / "train-a-model.md").read_text()
+    assert f"\n{(ROOT / 'docs' / 'examples' / 'plugin' / name).read_text()}```\n" in shown
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -77,7 +103,11 @@ def test_a_command_that_does_not_exist_is_noticed(line: str, why: str) -> None:
     assert any(why in each for each in wrong)
 
 
-def test_howto_pages_are_in_the_index() -> None:
-    index = (ROOT / "docs" / "README.md").read_text()
-    howtos = (ROOT / "docs" / "howto").glob("*.md")
-    assert [page.name for page in howtos if f"howto/{page.name}" not in index] == []
+def test_pages_and_examples_are_in_the_index() -> None:
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text()
+    pages = [page for folder in ("howto", "reference", "explanation") for page in (docs / folder).glob("*.md")]
+    named = [
+        str(path.relative_to(docs)) for path in [*pages, *(docs / "examples").iterdir()] if path.name[0] not in "._"
+    ]
+    assert [path for path in named if path not in index] == []
