@@ -64,7 +64,7 @@ def _started(memory: int) -> Close:
         include_dashboard=False,
         log_to_driver=False,
         _node_ip_address=LOOPBACK,
-        _temp_dir=str(folder),
+        _temp_dir=str(folder / "r"),  # Ray opens it to all; what is around it stays closed
     )
 
     def close() -> None:
