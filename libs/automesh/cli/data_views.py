@@ -10,6 +10,8 @@ from automesh.cli.api import Json
 from automesh.cli.output import age, console, literal, table
 
 MAX_CELL = 40
+WIDE = 100
+"""Columns of a terminal that has room for everything."""
 _BARS = " ▁▂▃▄▅▆▇█"
 _STATE = "VERSION_STATE_"
 _STYLES = {"PROCESSING": "blue", "READY": "green", "REJECTED": "yellow", "FAILED": "red"}
@@ -90,14 +92,16 @@ def statistics_row(column: Json) -> list[str | Text]:
     row: list[str | Text] = [column["column"], str(column.get("nulls", 0)), str(column.get("distinct", 0))]
     if "histogram" in column:
         numbers = (column.get(key, 0) for key in ("min", "mean", "max", "std"))
-        return [*row, *map(number_text, numbers), histogram_text(column["histogram"])]
+        return [*row, *map(number_text, numbers), histogram_text(column["histogram"], narrow=console.width < WIDE)]
     top = ", ".join(f"{cell(each['value'])} ({each.get('count', 0)})" for each in column.get("top", [])[:3])
     return [*row, "", "", "", "", top]
 
 
-def histogram_text(histogram: Json) -> str:
-    """A bar an interval: ▁▃█▂."""
+def histogram_text(histogram: Json, *, narrow: bool = False) -> str:
+    """A bar an interval: ▁▃█▂. In a narrow terminal one for two: a line of bars that is broken says nothing."""
     counts = [int(count) for count in histogram.get("counts", [])]
+    if narrow:
+        counts = [sum(counts[at : at + 2]) for at in range(0, len(counts), 2)]
     most = max(counts, default=0)
     if not most:
         return ""

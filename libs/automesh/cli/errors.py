@@ -15,6 +15,7 @@ NEXT_STEPS = {
     "PERMISSION_DENIED": "See what you may do: automesh whoami",
     "TASK_NOT_FOUND": "See your tasks: automesh task list",
     "MODEL_NOT_FOUND": "See your models: automesh model list",
+    "RUN_NOT_FOUND": "See your trainings: automesh model runs",
     "GATES_NOT_PASSED": "See what was measured: automesh model gates --help   (or say why all the same: --override)",
     "WEBHOOK_NOT_FOUND": "See your webhooks: automesh webhook list",
     "UNKNOWN_TASK_TYPE": "See what agents can do: automesh agents",

@@ -99,12 +99,14 @@ def set_gates(
         typer.Option(
             "--not-worse",
             metavar="METRIC:PERCENT[:higher]",
-            help="Than the holder, by more than so many percent; `higher`: more is better. Repeat it.",
+            help="Not worse than the alias's holder by more than so many percent; `higher`: more is better. Repeat it.",
         ),
     ] = None,
     latency_ms: Annotated[float | None, typer.Option(help="p99 of one prediction at most.")] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Size of the served file at most.")] = None,
-    max_psi: Annotated[float | None, typer.Option(help="Drift from the holder's data at most; 0.2 is usual.")] = None,
+    max_psi: Annotated[
+        float | None, typer.Option(help="Drift (PSI) from the holder's data at most; 0.2 is usual.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Replace the gates in front of an alias. Without options there are none any more.
@@ -123,7 +125,8 @@ def set_gates(
     if as_json:
         print_json(changed)
     else:
-        console.print(literal(f"{len(wanted)} gates stand before {alias} of {found['name']}."))
+        many = "gate stands" if len(wanted) == 1 else "gates stand"
+        console.print(literal(f"{len(wanted)} {many} before {alias} of {found['name']}."))
 
 
 def moves(
@@ -161,7 +164,7 @@ def _show_results(results: list[Json]) -> None:
             Text("passed", "green") if each.get("passed") else Text("failed", "red"),
             literal(each.get("gate", "")),
             number(each.get("value")),
-            number(each.get("bound")),
+            number(each.get("bound")).replace("nan", "-"),
             literal(each.get("message", "")),
         ]
         for each in results

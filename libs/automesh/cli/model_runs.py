@@ -16,7 +16,16 @@ from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
 from automesh.cli.model_runs_follow import Learning, follow, run_path
 from automesh.cli.model_runs_screen import best, facts, lines, screen
-from automesh.cli.model_runs_spec import assign, assign_all, assign_data, name_model, read_spec, whole_spec, words
+from automesh.cli.model_runs_spec import (
+    assign,
+    assign_all,
+    assign_data,
+    check_data,
+    name_model,
+    read_spec,
+    whole_spec,
+    words,
+)
 from automesh.cli.output import age, coloured, console, errors, literal, print_json, short, table
 
 EXIT_NOT_COMPLETED = 3
@@ -107,6 +116,7 @@ def train(
     if seed is not None:
         wanted["seed"] = seed
     assign_all(wanted, sets or [])
+    check_data(wanted)
     api = api_of(context)
     name_model(api, wanted)
     started = api.post("/models/train", {"spec": whole_spec(wanted), "requestId": request_id})
@@ -259,7 +269,7 @@ def _row(run: Json) -> list[str | Text]:
         run["modelId"],
         coloured(run["state"]),
         f"{learning.fraction:4.0%}",
-        best(run.get("progress", {})),
+        best(run.get("progress", {})).removeprefix("best "),
         age(run.get("createTime", "")),
     ]
 

@@ -16,6 +16,8 @@ from automesh.cli.plot import plot
 
 WIDEST, TALLEST = 120, 20
 MEASURED = ("val/", "test/")
+STARTING = {"QUEUED": "waiting for an agent (automesh agents)", "RUNNING": "the trainer starts"}
+"""What is said before the first step."""
 
 
 def screen(learning: Learning, *, width: int, height: int) -> RenderableType:
@@ -37,14 +39,14 @@ def facts(learning: Learning) -> str:
     progress = learning.progress
     found = [
         f"epoch {progress['epoch']}/{progress.get('epochs', '?')}" if progress.get("epoch") else "",
-        f"step {progress['step']}/{progress.get('steps', '?')}" if progress.get("step") else "",
+        f"step {progress['step']}/{progress.get('steps', '?')}" if int(progress.get("step", 0)) else "",
         f"{float(progress['samplesPerSecond']):,.0f} samples/s" if progress.get("samplesPerSecond") else "",
         f"ETA {span(progress['eta'])}" if progress.get("eta") and learning.state == "RUNNING" else "",
         f"GPU {int(progress['gpuMemory']) / 2**30:.1f} GiB" if int(progress.get("gpuMemory", 0)) else "",
         best(progress),
         f"{learning.dropped} points left out: the line is slow" if learning.dropped else "",
     ]
-    return " \u00b7 ".join(filter(None, found))
+    return " \u00b7 ".join(filter(None, found)) or STARTING.get(learning.state, "")
 
 
 def best(progress: Json) -> str:

@@ -65,6 +65,13 @@ def assign_data(spec: Json, data: str) -> None:
     assign(spec, "data.version", int(version or 0))
 
 
+def check_data(spec: Json) -> None:
+    """A spec needs a dataset; said here in the words of the command line."""
+    data = spec.get("data") or {}
+    if not data.get("data_id") and not data.get("dataId"):
+        raise CliError("which dataset is to be learned? Give --data DATA_ID", next_step="See yours: automesh data list")
+
+
 def name_model(api: Api, spec: Json) -> None:
     """A spec with the name of a model that is there trains another version of it."""
     name = spec.get("name")

@@ -16,7 +16,15 @@ from automesh.cli.context import AsJson, api_of
 from automesh.cli.errors import CliError
 from automesh.cli.model_runs import EXIT_NOT_COMPLETED, Sets, Spec, chosen
 from automesh.cli.model_runs_follow import ENDED
-from automesh.cli.model_runs_spec import assign_all, assign_data, json_or_text, name_model, read_spec, whole_spec
+from automesh.cli.model_runs_spec import (
+    assign_all,
+    assign_data,
+    check_data,
+    json_or_text,
+    name_model,
+    read_spec,
+    whole_spec,
+)
 from automesh.cli.output import coloured, console, literal, print_json, short, table
 
 app = typer.Typer(help="Train many times with different parameters.", no_args_is_help=True)
@@ -57,6 +65,7 @@ def start(
     if name:
         wanted["name"] = name
     assign_all(wanted, sets or [])
+    check_data(wanted)
     api = api_of(context)
     name_model(api, wanted)
     body = {

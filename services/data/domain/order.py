@@ -33,7 +33,9 @@ class Order:
                 "give the data_id of a dataset for another version, or a name for a new one", field="data_id"
             )
         if not self.source and not self.data_id:
-            raise ValidationError("a new dataset needs a source: where do its rows come from?", field="source")
+            raise ValidationError(
+                "a new dataset needs a source of rows: an upload, a dataset, a url or a generator", field="source"
+            )
 
     def fingerprint(self) -> bytes:
         """Equal for equal orders."""

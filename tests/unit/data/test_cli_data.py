@@ -106,6 +106,7 @@ def test_a_histogram_is_a_bar_an_interval() -> None:
     assert views.histogram_text({"counts": ["0", "1", "4", "8"]}) == " ▁▄█"
     assert views.histogram_text({"counts": ["0", "0"]}) == ""
     assert views.histogram_text({"counts": ["1", "1000000"]}) == "▁█"
+    assert views.histogram_text({"counts": ["1", "1", "4", "4", "1"]}, narrow=True) == "▂█▁"
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from automesh.cli.api import Api, Json
 from automesh.cli.errors import CliError
 from automesh.cli.main import cli
 from automesh.cli.model_runs_follow import Learning, follow
-from automesh.cli.model_runs_screen import lines, screen, span
-from automesh.cli.model_runs_spec import assign, assign_all, assign_data, read_spec
+from automesh.cli.model_runs_screen import facts, lines, screen, span
+from automesh.cli.model_runs_spec import assign, assign_all, assign_data, check_data, read_spec
 from automesh.cli.model_runs_sweeps import parameter
 from automesh.cli.plot import MAX_POINTS, Curve, plot
 from services.model.convert.spec import training_spec_of_json
@@ -216,6 +216,20 @@ def test_the_screen_fits_every_width(width: int) -> None:
     flat = " ".join(text.split())
     for part in ("RUNNING", " 50%", "epoch 3/9", "ETA 2 min 05 s", "3.0 GiB", "best val/loss 0.25", "lr 0.001"):
         assert part in flat
+
+
+def test_a_training_without_a_step_yet_says_what_it_waits_for() -> None:
+    learning = Learning("run_1", update={"state": "RUN_STATE_QUEUED"})
+    assert facts(learning) == "waiting for an agent (automesh agents)"
+    learning.hear(update(1, progress={"step": "0", "steps": "0"}))
+    assert facts(learning) == "the trainer starts"
+
+
+def test_a_training_without_data_is_refused_in_the_words_of_the_command_line() -> None:
+    with pytest.raises(CliError, match="--data DATA_ID") as caught:
+        check_data({"name": "x", "data": {"version": 3}})
+    assert "automesh data list" in caught.value.next_step
+    check_data({"data": {"dataId": "data_1"}})
 
 
 def test_durations_and_points_are_told_for_people() -> None:

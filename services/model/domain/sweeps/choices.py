@@ -111,7 +111,10 @@ def with_values(content: Mapping[str, object], values: Mapping[str, str]) -> dic
 
 def _check(parameters: Sequence[Parameter]) -> None:
     if not 1 <= len(parameters) <= MAX_PARAMETERS:
-        raise ValidationError(f"a sweep has 1 to {MAX_PARAMETERS} parameters", field="parameters")
+        raise ValidationError(
+            f"a sweep varies 1 to {MAX_PARAMETERS} parameters, such as optimization.clip_norm, not {len(parameters)}",
+            field="parameters",
+        )
     paths = [each.path for each in parameters]
     if len(set(paths)) < len(paths):
         raise ValidationError("a sweep names each path once", field="parameters")
