@@ -10,7 +10,7 @@ NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root
 .PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data bench-models consul clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/ready .tools/pynguin/ready ## Make .venv and .tools/pynguin from the constraints files (does nothing when they are current)
 
