@@ -10,9 +10,9 @@ from google.protobuf import json_format
 from automesh.core.errors import ValidationError
 from automesh.data.v1 import pipeline_pb2 as pb
 from services.data.convert import pipeline_enums as enums
-from services.data.domain import steps as domain
-from services.data.domain.expectations import DEFAULT_MAX_PSI, Drift, Expectation
-from services.data.domain.pipeline import Pipeline
+from services.data.domain.pipeline import steps as domain
+from services.data.domain.pipeline.expectations import DEFAULT_MAX_PSI, Drift, Expectation
+from services.data.domain.pipeline.pipeline import Pipeline
 
 
 def pipeline_of(message: pb.Pipeline) -> Pipeline:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from automesh.core.errors import ValidationError
 from automesh.data.v1 import pipeline_pb2 as pb
-from services.data.domain.columns import ColumnType
-from services.data.domain.steps import Aggregation, FillMethod, ScaleMethod, SplitMethod
+from services.data.domain.pipeline.columns import ColumnType
+from services.data.domain.pipeline.steps import Aggregation, FillMethod, ScaleMethod, SplitMethod
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from services.data.domain.columns import ColumnType
-from services.data.domain.expression_types import Typed
-from services.data.domain.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.columns import ColumnType
+from services.data.domain.pipeline.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.types import Typed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import Any
 from automesh.core.errors import ValidationError
 from services.data.convert.pipeline import pipeline_of_json
 from services.data.convert.reading import generator_of_json, read_options_of_json
-from services.data.domain.pipeline import Pipeline
+from services.data.domain.pipeline.pipeline import Pipeline
 from services.data.domain.source import FileFormat, Generator, ReadOptions
 
 MAX_COLUMNS = 4096

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 
 import polars as pl
 
-from services.data.domain import steps
-from services.data.domain.columns import FLOATS, INTEGERS, MOMENTS, NUMBERS, ColumnType, Schema
-from services.data.domain.expression import parse
-from services.data.domain.expression_types import named, typed
-from services.data.domain.pipeline import Pipeline
+from services.data.domain.pipeline import steps
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, MOMENTS, NUMBERS, ColumnType, Schema
+from services.data.domain.pipeline.expression import parse
+from services.data.domain.pipeline.pipeline import Pipeline
+from services.data.domain.pipeline.types import named, typed
 from services.data.processor import splits
 from services.data.processor.engine import Engine, Layout
 from services.data.processor.faults import DataEmpty, DataTooLarge, DataUnsuitable

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.data.domain.steps import Aggregation
+from services.data.domain.pipeline.steps import Aggregation
 from services.data.processor.engine import PART, ROW, Layout
 from services.data.processor.windows import run_lengths
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from services.data.domain.pipeline import Pipeline
+from services.data.domain.pipeline.pipeline import Pipeline
+from services.data.domain.pipeline.steps import SelectStep
 from services.data.domain.source import Generator
-from services.data.domain.steps import SelectStep
 from services.data.processor.engine import PART, PARTS, Layout
 from services.data.processor.faults import DataTooLarge, DataUnreadable
 from services.data.processor.generators import generated, row_bytes

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from services.data.domain.columns import INTEGERS, NUMBERS, ColumnType, Schema
-from services.data.domain.expectations import Expectation
+from services.data.domain.pipeline.columns import INTEGERS, NUMBERS, ColumnType, Schema
+from services.data.domain.pipeline.expectations import Expectation
 from services.data.processor.drift import stability_index
 from services.data.processor.engine import ROW
 from services.data.processor.faults import DataUnsuitable

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.data.domain.steps import WindowStep
+from services.data.domain.pipeline.steps import WindowStep
 from services.data.processor.parts import Part
 
 Starts = npt.NDArray[np.int64]

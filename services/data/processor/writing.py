@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from services.data.domain.columns import Schema
-from services.data.domain.steps import WindowStep
+from services.data.domain.pipeline.columns import Schema
+from services.data.domain.pipeline.steps import WindowStep
 from services.data.processor.digest import column_digest, plain, version_digest
 from services.data.processor.engine import PARTS, TRAIN, Layout
 from services.data.processor.faults import DataEmpty, DataUnsuitable

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automesh.core.errors import ValidationError
-from services.data.domain.columns import ColumnType as T
-from services.data.domain.expression import Binary, Call, Constant, Name, Unary, columns, looks_back, parse
-from services.data.domain.expression_types import typed
+from services.data.domain.pipeline.columns import ColumnType as T
+from services.data.domain.pipeline.expression import Binary, Call, Constant, Name, Unary, columns, looks_back, parse
+from services.data.domain.pipeline.types import typed
 
 SCHEMA = {
     "x": T.FLOAT32,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from services.data.domain.steps import WindowStep
+from services.data.domain.pipeline.steps import WindowStep
 from services.data.processor import splits
 from services.data.processor.digest import BLOCK, column_digest
 from services.data.processor.statistics import column_statistics

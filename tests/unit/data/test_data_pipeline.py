@@ -9,9 +9,9 @@ import pytest
 from automesh.core.errors import ValidationError
 from services.data.convert.pipeline import pipeline_json, pipeline_of_json
 from services.data.convert.reading import generator_of_json, read_options_of_json
-from services.data.domain.pipeline import Pipeline
+from services.data.domain.pipeline.pipeline import Pipeline
+from services.data.domain.pipeline.steps import SplitMethod, SplitStep
 from services.data.domain.source import Encoding, FileFormat, Generator
-from services.data.domain.steps import SplitMethod, SplitStep
 
 EVERYTHING: dict[str, Any] = {
     "series_column": "s",

@@ -15,7 +15,7 @@ import daft
 import polars as pl
 from daft import DataType, Expression, lit
 
-from services.data.domain.columns import FLOATS, ColumnType
+from services.data.domain.pipeline.columns import FLOATS, ColumnType
 from services.data.processor.daft_engine.frame import BESIDE, TYPES, DaftFrame, column, inner, to_polars
 from services.data.processor.engine import PART, ROW, Layout
 

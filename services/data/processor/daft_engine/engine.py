@@ -17,10 +17,10 @@ import numpy.typing as npt
 import polars as pl
 from daft import DataType, lit
 
-from services.data.domain.columns import INTEGERS, ColumnType
-from services.data.domain.expression import looks_back
-from services.data.domain.expression_types import Typed
-from services.data.domain.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.columns import INTEGERS, ColumnType
+from services.data.domain.pipeline.expression import looks_back
+from services.data.domain.pipeline.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.types import Typed
 from services.data.processor import splits
 from services.data.processor.daft_engine import cluster
 from services.data.processor.daft_engine.batches import (

@@ -9,7 +9,7 @@ import daft
 import polars as pl
 from daft import DataType
 
-from services.data.domain.columns import RESERVED, ColumnType
+from services.data.domain.pipeline.columns import RESERVED, ColumnType
 from services.data.processor.engine import PART, ROW
 from services.data.processor.ingest.rows import DTYPES, row_bytes
 

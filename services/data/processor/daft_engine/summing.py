@@ -9,7 +9,7 @@ from typing import Any
 import daft
 from daft import DataType, Expression, lit
 
-from services.data.domain.columns import ColumnType
+from services.data.domain.pipeline.columns import ColumnType
 from services.data.processor.daft_engine.batches import without_nan
 from services.data.processor.summary import Moments, Summary, merged
 

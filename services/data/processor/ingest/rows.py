@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from services.data.domain.columns import MAX_COLUMN_NAME, RESERVED, ColumnType, means_several
+from services.data.domain.pipeline.columns import MAX_COLUMN_NAME, RESERVED, ColumnType, means_several
 from services.data.processor.faults import DataTooLarge, DataUnreadable
 from services.data.processor.job import Limits
 

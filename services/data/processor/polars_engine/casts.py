@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 
-from services.data.domain.columns import FLOATS, INTEGERS, MOMENTS, NUMBERS, ColumnType
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, MOMENTS, NUMBERS, ColumnType
 from services.data.processor.ingest.rows import DTYPES
 
 _MOMENT_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")

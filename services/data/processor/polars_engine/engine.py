@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from services.data.domain.columns import FLOATS, INTEGERS, ColumnType
-from services.data.domain.expression import looks_back
-from services.data.domain.expression_types import Typed
-from services.data.domain.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, ColumnType
+from services.data.domain.pipeline.expression import looks_back
+from services.data.domain.pipeline.steps import Aggregation, FillMethod
+from services.data.domain.pipeline.types import Typed
 from services.data.processor import splits
 from services.data.processor.engine import PART, PARTS, ROW, TRAIN, Layout, Uncastable
 from services.data.processor.ingest.rows import DTYPES, Rows, row_bytes

@@ -7,9 +7,9 @@ from datetime import date, datetime
 
 import polars as pl
 
-from services.data.domain.columns import FLOATS, INTEGERS, Schema
-from services.data.domain.expression import Binary, Call, Constant, Expression, Name, Unary, looks_back
-from services.data.domain.expression_types import Typed
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, Schema
+from services.data.domain.pipeline.expression import Binary, Call, Constant, Expression, Name, Unary, looks_back
+from services.data.domain.pipeline.types import Typed
 from services.data.processor.ingest.rows import DTYPES
 
 _BINARY: dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import polars as pl
 
-from services.data.domain.columns import FLOATS, INTEGERS, ColumnType
-from services.data.domain.steps import FillMethod
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, ColumnType
+from services.data.domain.pipeline.steps import FillMethod
 from services.data.processor.ingest.rows import DTYPES
 
 _NEIGHBOURS: dict[FillMethod, Callable[[pl.Expr], pl.Expr]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from services.data.domain.columns import ColumnType
+from services.data.domain.pipeline.columns import ColumnType
 from services.data.processor.engine import PART, ROW
 from services.data.processor.ingest.rows import column_type
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from services.data.domain.columns import FLOATS, INTEGERS, MOMENTS
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, MOMENTS
 from services.data.processor.engine import ROW, Layout
 from services.data.processor.faults import DataUnsuitable
 from services.data.processor.ingest.rows import column_type

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.data.domain.columns import check_column_name
-from services.data.domain.expression_tokens import Token, tokens, wrong
+from services.data.domain.pipeline.columns import check_column_name
+from services.data.domain.pipeline.tokens import Token, tokens, wrong
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automesh.core.errors import ValidationError
-from services.data.domain.columns import ColumnType, check_column_name
+from services.data.domain.pipeline.columns import ColumnType, check_column_name
 
 MAX_ALLOWED = 10_000
 MAX_PATTERN = 1_000

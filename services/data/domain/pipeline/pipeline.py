@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from automesh.core.errors import ValidationError
-from services.data.domain.columns import check_column_name
-from services.data.domain.expectations import Drift
-from services.data.domain.steps import (
+from services.data.domain.pipeline.columns import check_column_name
+from services.data.domain.pipeline.expectations import Drift
+from services.data.domain.pipeline.steps import (
     CastStep,
     DropStep,
     ResampleStep,

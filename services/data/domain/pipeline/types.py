@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import NoReturn
 
-from services.data.domain.columns import FLOATS, INTEGERS, ColumnType, Schema
-from services.data.domain.expression import COMPARISONS, Binary, Call, Constant, Expression, Name, Unary
-from services.data.domain.expression_tokens import wrong
+from services.data.domain.pipeline.columns import FLOATS, INTEGERS, ColumnType, Schema
+from services.data.domain.pipeline.expression import COMPARISONS, Binary, Call, Constant, Expression, Name, Unary
+from services.data.domain.pipeline.tokens import wrong
 
 MAX_BACK = 10_000
 MAX_DECIMALS = 15

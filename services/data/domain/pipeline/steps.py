@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import ClassVar, NoReturn
 
 from automesh.core.errors import ValidationError
-from services.data.domain.columns import ColumnType, check_column_name
-from services.data.domain.expectations import Expectation
-from services.data.domain.expression import Expression, parse
+from services.data.domain.pipeline.columns import ColumnType, check_column_name
+from services.data.domain.pipeline.expectations import Expectation
+from services.data.domain.pipeline.expression import Expression, parse
 
 MAX_NAMED = 4096
 MAX_EXPECTATIONS = 1000

@@ -1,0 +1,1 @@
+"""Pipelines: their steps, their expression language, what they expect of columns."""
