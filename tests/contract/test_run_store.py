@@ -14,7 +14,7 @@ from automesh.core.ids import new_id
 from automesh.storage.postgres import ENGINE, Database
 from automesh.testing.postgres import PostgresForTests
 from services.model.convert.runs import SpecMessages
-from services.model.domain.registry.errors import ModelNotFound
+from services.model.domain.registry.errors import ModelNameTaken, ModelNotFound
 from services.model.domain.registry.model import ModelText
 from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
 from services.model.domain.runs.errors import RunNotFound, RunRequestReused, SweepNotFound, TooManyRuns
@@ -197,6 +197,30 @@ async def test_a_request_makes_one_run(house: House) -> None:
     assert await house.runs.by_request(TENANT, "r2", "f") is None
     with pytest.raises(RunRequestReused):
         await house.create(request_id="r1", fingerprint="other")
+
+
+async def test_a_model_that_was_made_for_a_run_or_sweep_is_not_shared_with_one_that_was_as_quick(house: House) -> None:
+    drafts = [house.draft() for _ in range(4)]
+    outcomes = await asyncio.gather(
+        *(house.runs.create(each, limit=9, new_model=True) for each in drafts), return_exceptions=True
+    )
+    refused = [each for each in outcomes if isinstance(each, ModelNameTaken)]
+    assert (len(refused), len(await house.runs.list(TENANT, RunQuery(limit=9)))) == (3, 1)
+    await house.create()  # whoever names the model may join
+
+
+async def test_a_model_that_was_made_for_a_sweep_is_not_shared_either(house: House) -> None:
+    outcomes = await asyncio.gather(
+        *(house.sweeps.create(house.sweep(), new_model=True) for _ in range(3)), return_exceptions=True
+    )
+    assert sum(isinstance(each, ModelNameTaken) for each in outcomes) == 2
+
+
+async def test_side_by_side_one_request_for_a_new_model_makes_one_run(house: House) -> None:
+    made = await asyncio.gather(
+        *(house.runs.create(house.draft(), request_id="r1", fingerprint="f", limit=9, new_model=True) for _ in range(4))
+    )
+    assert len({run.run_id for run, _ in made}) == 1
 
 
 async def test_a_task_makes_one_run(house: House) -> None:

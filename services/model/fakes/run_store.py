@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
+from services.model.domain.registry.errors import model_name_taken
 from services.model.domain.runs.errors import request_reused, run_not_found, sweep_not_found, too_many_runs
 from services.model.domain.runs.ports import Change, Recording, RunQuery, Stamp, SweepChange
 from services.model.domain.runs.progress import MetricPoint
@@ -26,13 +27,17 @@ class FakeRunStore:
         self._tasks: dict[str, str] = {}
         self._checked: dict[str, datetime] = {}
 
-    async def create(self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int) -> tuple[Run, bool]:
+    async def create(
+        self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int, new_model: bool = False
+    ) -> tuple[Run, bool]:
         live = sum(each.tenant_id == run.tenant_id and each.state in LIVE for each in self.runs.values())
         if live >= limit:
             raise too_many_runs(live, limit)
         first = await self._first(run, request_id, fingerprint)
         if first is not None:
             return first, False
+        if new_model and any(each.model_id == run.model_id for each in self.runs.values()):
+            raise model_name_taken("that it has", run.model_id)
         stored = replace(run, created_at=self._clock())
         self.runs[run.run_id], self.recorded[run.run_id] = stored, []
         self._checked[run.run_id] = self._clock()
@@ -158,9 +163,13 @@ class FakeSweepStore:
         self._requests: dict[tuple[str, str], tuple[str, str]] = {}
         self._checked: dict[str, datetime] = {}
 
-    async def create(self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "") -> tuple[Sweep, bool]:
+    async def create(
+        self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "", new_model: bool = False
+    ) -> tuple[Sweep, bool]:
         if request_id and (known := await self.by_request(sweep.tenant_id, request_id, fingerprint)):
             return known, False
+        if new_model and any(each.model_id == sweep.model_id for each in self.sweeps.values()):
+            raise model_name_taken("that it has", sweep.model_id)
         stored = replace(sweep, created_at=self._clock())
         self.sweeps[sweep.sweep_id] = stored
         if request_id:

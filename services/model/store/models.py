@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 import orjson
@@ -42,7 +43,9 @@ LIST = (
 )
 # Aliases are read by a statement of their own: one that waited for the lock would see them as they were before.
 LOCK = "SELECT * FROM model WHERE tenant_id = $1 AND model_id = $2 FOR NO KEY UPDATE"
-LOCK_ALONE = "SELECT 1 FROM model WHERE tenant_id = $1 AND model_id = $2 FOR UPDATE"  # waits for runs being made, too
+LOCK_ALONE = (
+    "SELECT name FROM model WHERE tenant_id = $1 AND model_id = $2 FOR UPDATE"  # waits for runs being made, too
+)
 LOCK_NAME = "SELECT * FROM model WHERE tenant_id = $1 AND name = $2 FOR UPDATE"
 ALIASES = "SELECT alias, version FROM alias WHERE model_id = $1"
 UPDATE = """
@@ -50,7 +53,10 @@ UPDATE model SET name = $2, description = $3, tags = $4::jsonb, gates = $5::json
                  max_batch_size = $6, max_delay_us = $7, max_queue = $8, updated_at = clock_timestamp()
  WHERE model_id = $1 RETURNING *
 """
-RUNS = "SELECT EXISTS (SELECT 1 FROM run WHERE model_id = $1)"
+USED = """
+SELECT EXISTS (SELECT 1 FROM run WHERE model_id = $1 AND run_id <> $2)
+    OR EXISTS (SELECT 1 FROM sweep WHERE model_id = $1 AND sweep_id <> $2)
+"""
 TRAINS = """
 SELECT EXISTS (SELECT 1 FROM run WHERE model_id = $1 AND state IN ('QUEUED', 'RUNNING'))
     OR EXISTS (SELECT 1 FROM sweep WHERE model_id = $1 AND state = 'RUNNING')
@@ -131,6 +137,16 @@ async def locked(tx: Connection, tenant_id: str, model_id: str) -> Model:
     return await _read(tx, row)
 
 
+@asynccontextmanager
+async def made_for(tx: Connection, tenant_id: str, model_id: str, first: str) -> AsyncGenerator[None]:
+    """Within, the run or sweep `first` of a model that was made for it is written. Raises ModelNameTaken if another one
+    has the model by then: both found it empty, and it was made for one of them only."""
+    row = await tx.fetchrow(LOCK_ALONE, tenant_id, model_id)
+    yield
+    if row is not None and await tx.fetchval(USED, model_id, first):
+        raise model_name_taken(row["name"], model_id)
+
+
 async def _read(tx: Connection, row: Record | None) -> Model:
     assert row is not None  # noqa: S101 # it was locked, or comes of a RETURNING
     return rows.model(row, {each["alias"]: each["version"] for each in await tx.fetch(ALIASES, row["model_id"])})
@@ -143,6 +159,6 @@ def _whole(row: Record) -> Model:
 async def _empty(tx: Connection, tenant_id: str, name: str) -> Record:
     """The model of that name, if a start that failed left it behind with nothing in it. Raises ModelNameTaken."""
     row = await tx.fetchrow(LOCK_NAME, tenant_id, name)
-    if row is None or row["latest_version"] > 0 or await tx.fetchval(RUNS, row["model_id"]):
+    if row is None or row["latest_version"] > 0 or await tx.fetchval(USED, row["model_id"], ""):
         raise model_name_taken(name, row["model_id"] if row else "that another call makes now")
     return row

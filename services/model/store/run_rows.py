@@ -140,6 +140,22 @@ def sweep(row: Record) -> Sweep:
     )
 
 
+def new_sweep(sweep: Sweep) -> tuple[object, ...]:
+    """What a sweep begins with, in the order of the statement that writes it."""
+    return (
+        sweep.sweep_id,
+        sweep.tenant_id,
+        sweep.model_id,
+        spec_out(sweep.spec),
+        sweep.method,
+        trials(sweep),
+        sweep.max_parallel,
+        sweep.metric,
+        sweep.higher_is_better,
+        sweep.created_by,
+    )
+
+
 def trials(sweep: Sweep) -> str:
     """The trials as JSON text."""
     return orjson.dumps(

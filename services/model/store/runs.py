@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -16,6 +17,7 @@ from services.model.domain.runs.progress import MetricPoint
 from services.model.domain.runs.run import Run
 from services.model.domain.webhooks.run_events import ended
 from services.model.store import run_rows as rows
+from services.model.store.models import made_for
 from services.model.store.outbox import announce
 
 LIVE = "SELECT count(*) FROM (SELECT FROM run WHERE tenant_id = $1 AND state IN ('QUEUED', 'RUNNING') LIMIT $2) live"
@@ -94,10 +96,14 @@ class SqlRunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int) -> tuple[Run, bool]:
+    async def create(
+        self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int, new_model: bool = False
+    ) -> tuple[Run, bool]:
         """In one transaction; whoever comes second sees what the first one made."""
         try:
-            async with self._database.transaction(run.tenant_id) as tx:
+            async with self._database.transaction(run.tenant_id) as tx, AsyncExitStack() as held:
+                if new_model:
+                    await held.enter_async_context(made_for(tx, run.tenant_id, run.model_id, run.run_id))
                 live = await tx.fetchval(LIVE, run.tenant_id, limit)
                 if live >= limit:
                     raise too_many_runs(live, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import asyncpg
@@ -13,6 +14,7 @@ from services.model.domain.runs.errors import request_reused, sweep_not_found
 from services.model.domain.runs.ports import SweepChange
 from services.model.domain.sweeps.sweep import Sweep
 from services.model.store import run_rows as rows
+from services.model.store.models import made_for
 
 INSERT = """
 INSERT INTO sweep (sweep_id, tenant_id, model_id, spec, method, trials, max_parallel, metric, higher_is_better,
@@ -37,25 +39,15 @@ class SqlSweepStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "") -> tuple[Sweep, bool]:
-        """One row; whoever comes second sees what the first one made."""
+    async def create(
+        self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "", new_model: bool = False
+    ) -> tuple[Sweep, bool]:
+        """In one transaction; whoever comes second sees what the first one made."""
         try:
-            row = await self._database.fetchrow(
-                INSERT,
-                sweep.sweep_id,
-                sweep.tenant_id,
-                sweep.model_id,
-                rows.spec_out(sweep.spec),
-                sweep.method,
-                rows.trials(sweep),
-                sweep.max_parallel,
-                sweep.metric,
-                sweep.higher_is_better,
-                sweep.created_by,
-                request_id,
-                fingerprint,
-                tenant=sweep.tenant_id,
-            )
+            async with self._database.transaction(sweep.tenant_id) as tx, AsyncExitStack() as held:
+                if new_model:
+                    await held.enter_async_context(made_for(tx, sweep.tenant_id, sweep.model_id, sweep.sweep_id))
+                row = await tx.fetchrow(INSERT, *rows.new_sweep(sweep), request_id, fingerprint)
         except asyncpg.UniqueViolationError:
             first = await self.by_request(sweep.tenant_id, request_id, fingerprint) if request_id else None
             return first or await self.get(sweep.tenant_id, sweep.sweep_id), False

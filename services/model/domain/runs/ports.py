@@ -53,10 +53,13 @@ class BlobInfo:
 class RunStore(Protocol):
     """Runs and their points. A change is under the run's lock; blobs that no run names any more become discarded."""
 
-    async def create(self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int) -> tuple[Run, bool]:
+    async def create(
+        self, run: Run, *, request_id: str = "", fingerprint: str = "", limit: int, new_model: bool = False
+    ) -> tuple[Run, bool]:
         """Stores a run, or returns the one of that run_id, request_id or task; whether it is new.
 
-        Raises RunRequestReused, and TooManyRuns when the tenant has `limit` live runs.
+        Raises RunRequestReused, TooManyRuns when the tenant has `limit` live runs, and ModelNameTaken when the model
+        was made for the run (`new_model`) and another run or sweep was quicker.
         """
         ...
 
@@ -119,8 +122,11 @@ class RunStore(Protocol):
 class SweepStore(Protocol):
     """Sweeps. A change is under the sweep's lock."""
 
-    async def create(self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "") -> tuple[Sweep, bool]:
-        """Stores a sweep, or returns the one of that request_id; whether it is new. Raises RunRequestReused."""
+    async def create(
+        self, sweep: Sweep, *, request_id: str = "", fingerprint: str = "", new_model: bool = False
+    ) -> tuple[Sweep, bool]:
+        """Stores a sweep, or returns the one of that request_id; whether it is new. Raises RunRequestReused, and
+        ModelNameTaken as RunStore.create."""
         ...
 
     async def by_request(self, tenant_id: str, request_id: str, fingerprint: str) -> Sweep | None:

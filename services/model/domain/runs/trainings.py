@@ -87,7 +87,11 @@ class Trainings:
         spec = await self._opened(order, await self.fitted(order))
         run = self._draft(order, spec, route)
         run, fresh = await self._store.create(
-            run, request_id=order.request_id, fingerprint=fingerprint, limit=self._live_limit
+            run,
+            request_id=order.request_id,
+            fingerprint=fingerprint,
+            limit=self._live_limit,
+            new_model=not order.spec.model_id,
         )
         if fresh:
             self._signals.changed(run.run_id)

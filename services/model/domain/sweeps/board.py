@@ -78,7 +78,9 @@ class SweepBoard:
             created_by=subject,
             created_at=self._clock(),
         )
-        sweep, _ = await self._store.create(sweep, request_id=request_id, fingerprint=mark)
+        sweep, _ = await self._store.create(
+            sweep, request_id=request_id, fingerprint=mark, new_model=not new.spec.model_id
+        )
         return sweep
 
     async def get(self, tenant_id: str, sweep_id: str) -> Sweep:
