@@ -44,7 +44,9 @@ class Settings(MeshSettings):
         None, description="where datasets are kept between trainings, shared by agents; empty: state_dir/cache/datasets"
     )
     dataset_cache_bytes: int = Field(
-        20 * 1024**3, ge=0, description="how much of them may be kept while no training uses it"
+        0,
+        ge=0,
+        description="how much of them may stay, unencrypted, while no training uses it",
     )
     program_memory_bytes: int = Field(
         0, ge=0, description="what the program of a data_processing or model_training task may allocate; 0: no limit"

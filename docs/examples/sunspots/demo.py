@@ -93,7 +93,15 @@ def tour(walk: Walk) -> None:
     walk.say("5  The champion foretells years it never saw, asked by tritonclient over mutual TLS")
     foretell(walk, dataset)
     walk.say("6  Curves, residuals and the model itself, as files")
-    walk.show("model", "export", "sunspots", "--out", str(Path(tempfile.gettempdir()) / "automesh-sunspots"))
+    walk.show(
+        "model",
+        "export",
+        "sunspots",
+        "--version",
+        str(lstm),
+        "--out",
+        str(Path(tempfile.gettempdir()) / "automesh-sunspots"),
+    )
 
 
 def newest(walk: Walk) -> str:
