@@ -10,10 +10,14 @@ from automesh.model.v1 import model_pb2 as pb
 from automesh.model.v1 import model_service_pb2 as service_pb
 from services.model.convert import gates
 from services.model.convert.times import timestamp
+from services.model.domain import bounds
 from services.model.domain.registry.model import Model, ModelText, ServingOptions
 from services.model.domain.registry.moves import AliasMove
 from services.model.domain.registry.ports import ModelQuery
 from services.model.domain.registry.promotion import Move
+
+MAX_TAG_FILTER = 201
+"""A key and a value of 100 characters each, and "=" between them."""
 
 
 def text(message: pb.Model) -> ModelText:
@@ -53,6 +57,7 @@ def model(found: Model) -> pb.Model:
 def query(request: service_pb.ListModelsRequest) -> ModelQuery:
     """The page that is asked for. Raises ValidationError for foreign tokens and a tag without "="."""
     key, separator, value = request.tag.partition("=")
+    bounds.text(request.tag, MAX_TAG_FILTER, field="tag")
     if request.tag and not separator:
         raise ValidationError(f"tag {request.tag[:80]!r} is not of the form key=value", field="tag")
     return ModelQuery(

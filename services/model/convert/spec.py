@@ -132,10 +132,17 @@ def _architecture(message: pb.Architecture) -> Architecture:
         case "transformer":
             return _transformer(message.transformer)
         case "plugin":
-            config = json_format.MessageToDict(message.plugin.config)
-            return Plugin(name=message.plugin.name, config=_whole(config))
+            return Plugin(name=message.plugin.name, config=_whole(_config(message.plugin)))
         case _:
             return _lstm(message.lstm)
+
+
+def _config(message: pb.PluginArchitecture) -> dict[str, Any]:
+    try:
+        return json_format.MessageToDict(message.config)
+    except ValueError as error:  # NaN and infinities
+        field = "spec.architecture.plugin.config"
+        raise ValidationError(f"{field} is not JSON: {error}", field=field) from error
 
 
 def _lstm(message: pb.Lstm) -> Lstm:

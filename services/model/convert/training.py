@@ -16,6 +16,8 @@ from automesh.model.v1.model_pb2 import Signature
 from services.model.convert.job import job
 from services.model.convert.runs import point_of, progress_of, run, struct
 from services.model.convert.times import duration
+from services.model.domain import bounds
+from services.model.domain.registry.version import MAX_METRICS
 from services.model.domain.runs.checkpoint import Checkpoint, StoredFile
 from services.model.domain.runs.claims import Claimant, Claimed
 from services.model.domain.runs.files import CheckpointFacts, FileFact
@@ -23,6 +25,8 @@ from services.model.domain.runs.reporting import Batch, Outcome, task_result
 from services.model.domain.runs.run import MAX_ENVIRONMENT, Run, RunFailure
 
 MAX_RESULT = 4 * 1024 * 1024
+MIN_RANK = 2
+"""Of a tensor: the batch and what is in it."""
 
 
 def claimant(request: pb.ClaimRunRequest, *, tenant_id: str) -> Claimant:
@@ -129,7 +133,10 @@ def _rendezvous(claimed: Claimed) -> pb.Rendezvous | None:
 
 
 def _environment(request: pb.ReportProgressRequest) -> dict[str, Any]:
-    told = json_format.MessageToDict(request.environment)
+    try:
+        told = json_format.MessageToDict(request.environment)
+    except ValueError as error:  # NaN and infinities
+        raise ValidationError(f"environment is not JSON: {error}", field="environment") from error
     if len(orjson.dumps(told)) > MAX_ENVIRONMENT:
         raise ValidationError(f"environment has more than {MAX_ENVIRONMENT} bytes as JSON", field="environment")
     return told
@@ -154,12 +161,14 @@ def _mapping(value: Any, field: str) -> Mapping[str, Any]:
 def _metrics(told: Any) -> dict[str, float]:
     """Numbers; NaN and infinities come as null or as the texts that protojson has for them."""
     try:
-        return {
+        metrics = {
             str(name): float("nan") if value is None else float(value)
             for name, value in _mapping(told, "result.metrics").items()
         }
     except (TypeError, ValueError) as error:
         raise ValidationError(f"result.metrics holds what is no number: {error}", field="result.metrics") from error
+    bounds.names(metrics, MAX_METRICS, field="result.metrics")
+    return metrics
 
 
 def _signature(told: Any) -> dict[str, Any]:
@@ -167,10 +176,22 @@ def _signature(told: Any) -> dict[str, Any]:
         message = json_format.ParseDict(dict(_mapping(told, "result.signature")), Signature())
     except json_format.ParseError as error:
         raise ValidationError(f"result.signature is none: {error}", field="result.signature") from error
+    for tensors in (message.inputs, message.outputs) if message.ByteSize() else ():
+        if (
+            len(tensors) != 1
+            or not tensors[0].name
+            or tensors[0].datatype != "FP32"
+            or len(tensors[0].shape) < MIN_RANK
+        ):
+            raise ValidationError(
+                "result.signature has one input and one output, each FP32, with a name and a shape of at least "
+                f"{MIN_RANK} sizes: nothing else can be served",
+                field="result.signature",
+            )
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
 def _count(value: Any, field: str) -> int:
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or not 0 <= value < 2**63:
         raise ValidationError(f"{field} is {value!r}, not a count", field=field)
     return value

@@ -12,7 +12,7 @@ from automesh.model.v1 import inference_service_pb2_grpc as rpc
 from services.model.domain.serving.versions import ServedVersion, TensorSpec, VersionSource
 from services.model.serving.grpc_service import EXTENSIONS, MAX_LISTED, MAX_ROWS, SERVER_NAME
 from services.model.serving.model_pool import ModelPool
-from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat
+from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class HttpInferenceServicer(rpc.InferenceServiceServicer):
         tensor = response.outputs.add(
             name=served.output.name, datatype=served.output.datatype, shape=[int(size) for size in outputs.shape]
         )
-        tensor.data.extend(outputs.ravel().tolist())
+        tensor.data.extend(plain(outputs).ravel().tolist())
         return response
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.model.domain.serving.versions import ServedVersion
 from services.model.serving.model_pool import ModelPool
-from services.model.serving.tensors import GivenTensor, array_of, flat
+from services.model.serving.tensors import GivenTensor, array_of, flat, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class PoolPredictor:
 
         served, outputs = await self._pool.infer(tenant_id, model, version, rows_for)
         labels = [served.classes[best] for best in outputs.argmax(axis=-1)] if served.classes else []
-        return Prediction(outputs.tolist(), labels, served.version)
+        return Prediction(plain(outputs).tolist(), labels, served.version)
 
 
 def _shape(instances: Sequence[Any]) -> tuple[int, ...]:

@@ -46,10 +46,10 @@ class RegistrySource:
         for model in await self._store.list(tenant_id, ModelQuery(limit=most)):
             for number in sorted({*model.aliases.values(), model.latest_version} - {0}):
                 try:
-                    version = await self._store.version(tenant_id, model.model_id, number)
-                except (ModelNotFound, VersionNotFound):  # deleted meanwhile
+                    version = _served(model, await self._store.version(tenant_id, model.model_id, number))
+                except (ModelNotFound, VersionNotFound, ModelNotLoadable):  # deleted meanwhile, or not to be served
                     continue
-                served.append(_served(model, version))
+                served.append(version)
                 if len(served) == most:
                     return served
         return served
@@ -93,7 +93,9 @@ def _served(model: Model, version: ModelVersion) -> ServedVersion:
 
 
 def _spec(signature: Mapping[str, Any], side: str) -> TensorSpec:
-    tensor = signature[side][0]
+    if not (tensors := signature.get(side)):
+        raise ModelNotLoadable("the version has no signature: nothing says what goes in and what comes out")
+    tensor = tensors[0]
     # 64-bit numbers are texts in JSON.
     return TensorSpec(
         name=tensor["name"], datatype=tensor["datatype"], shape=tuple(int(size) for size in tensor["shape"])

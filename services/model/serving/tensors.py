@@ -47,13 +47,30 @@ def array_of(given: Sequence[GivenTensor], spec: TensorSpec, *, max_rows: int) -
                 f"{count * 4}",
                 "raw_input_contents",
             )
-        return np.frombuffer(tensor.raw, dtype="<f4").reshape(tensor.shape)
+        return _finite(np.frombuffer(tensor.raw, dtype="<f4").reshape(tensor.shape), "inputs", tensor.name)
     values = tensor.values if tensor.values is not None else ()
     if len(values) != count:
         raise _wrong(
             f"input {tensor.name!r} has {len(values)} values, but shape {_shown(tensor.shape)} needs {count}", "inputs"
         )
-    return np.asarray(values, dtype=np.float32).reshape(tensor.shape)
+    with np.errstate(over="ignore"):  # becomes an infinity, which is refused
+        array = np.asarray(values, dtype=np.float32).reshape(tensor.shape)
+    return _finite(array, "inputs", tensor.name)
+
+
+def plain(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The outputs, for JSON. Raises ValidationError for NaN and infinities, which JSON lacks."""
+    return _finite(outputs, "inputs", "output", why="the values that came are too large for the model")
+
+
+def _finite(
+    array: NDArray[np.float32], field: str, name: str, *, why: str = "FP32 has to hold every value"
+) -> NDArray[np.float32]:
+    import numpy as np  # noqa: PLC0415 - of the extra `model`; whoever loads a model has it
+
+    if not np.isfinite(array).all():
+        raise _wrong(f"{name!r} holds NaN or infinity: {why}", field)
+    return array
 
 
 def check_outputs(wanted: Sequence[str], known: Sequence[TensorSpec]) -> None:

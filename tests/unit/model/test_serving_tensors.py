@@ -9,7 +9,7 @@ from automesh.core.errors import ValidationError
 from services.model.domain.serving.versions import TensorSpec
 from services.model.serving import protocol
 from services.model.serving.grpc_service import given_tensors
-from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat
+from services.model.serving.tensors import GivenTensor, array_of, check_outputs, flat, plain
 
 SPEC = TensorSpec(name="input", datatype="FP32", shape=(-1, 2, 3))
 
@@ -49,11 +49,18 @@ def test_values_fill_the_shape_row_by_row() -> None:
         ({"values": [1.0] * 5}, "has 5 values, but shape"),
         ({"values": None, "raw": b"\0" * 23}, "has 23 bytes, but shape"),
         ({"shape": (-1, 2, 3)}, "shape"),
+        ({"values": [1e39] * 6}, "'input' holds NaN or infinity"),
+        ({"values": None, "raw": np.full(6, np.nan, dtype="<f4").tobytes()}, "'input' holds NaN or infinity"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_both_sides(changes: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         array_of([tensor(**changes)], SPEC, max_rows=8)
+
+
+def test_outputs_that_json_lacks_are_refused_in_words() -> None:
+    with pytest.raises(ValidationError, match="too large for the model"):
+        plain(np.array([[np.inf]], dtype=np.float32))
 
 
 def test_no_input_at_all_is_refused() -> None:

@@ -13,6 +13,8 @@ MAX_METRICS = 1000
 """Different names within one run."""
 MAX_BATCH = 10_000
 MAX_METRIC_NAME = 200
+MAX_ETA_S = 1e11
+"""About 3,000 years: more than that is no forecast, and no duration of protobuf."""
 HIGHER_IS_BETTER = frozenset({"accuracy", "f1", "precision", "recall", "r2", "auc"})
 """Last parts of names whose best value is the greatest; of all others it is the least."""
 
@@ -114,7 +116,8 @@ class Pace:
         spent = (now - self.at).total_seconds()
         if done <= 0 or left < 0 or spent <= 0:
             return None
-        return timedelta(seconds=spent / done * left)
+        seconds = spent / done * left
+        return timedelta(seconds=seconds) if seconds < MAX_ETA_S else None
 
 
 def completed(progress: RunProgress, previous: RunProgress, pace: Pace | None, now: datetime) -> RunProgress:
