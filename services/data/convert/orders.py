@@ -16,6 +16,10 @@ from services.data.convert.pipeline import pipeline_of
 from services.data.domain.dataset import DatasetEdit, NewDataset
 from services.data.domain.order import Order
 
+LONGEST_WAIT = timedelta(seconds=60)
+ANSWER_S = 2.0
+"""What is left of a call's deadline for the answer."""
+
 
 def order(request: pb.ProcessDataRequest) -> Order:
     """The order of a ProcessData call. Raises ValidationError, naming the field."""
@@ -53,9 +57,12 @@ def order_of_input(content: Mapping[str, Any]) -> Order:
     return order(request)
 
 
-def wait(request: pb.ProcessDataRequest | pb.UpdateDatasetRequest) -> timedelta:
-    """How long to wait; 0: not at all."""
-    return values.span(request.wait, field="wait") if request.HasField("wait") else timedelta(0)
+def wait(request: pb.ProcessDataRequest | pb.UpdateDatasetRequest, left_s: float | None = None) -> timedelta:
+    """How long to wait, so that an answer comes before the deadline `left_s` seconds from now; 0: not at all."""
+    asked = values.span(request.wait, field="wait") if request.HasField("wait") else timedelta(0)
+    if not timedelta(0) <= asked <= LONGEST_WAIT:
+        raise ValidationError(f"wait is from 0 to {LONGEST_WAIT.total_seconds():g} s", field="wait")
+    return asked if left_s is None else min(asked, timedelta(seconds=max(left_s - ANSWER_S, 0)))
 
 
 def source(message: source_pb2.Source) -> dict[str, Any]:

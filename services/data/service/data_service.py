@@ -35,7 +35,7 @@ class DataServicer(rpc.DataServiceServicer):
 
     async def ProcessData(self, request: pb.ProcessDataRequest, context: Context) -> pb.ProcessDataResponse:
         tenant_id, subject = current_tenant(), current_caller().subject
-        wait = orders.wait(request)
+        wait = orders.wait(request, context.time_remaining())
         version = await self._maker.make(tenant_id, subject, orders.order(request), request_id=request.request_id)
         version = await self._maker.wait(version, wait)
         return pb.ProcessDataResponse(
@@ -66,7 +66,11 @@ class DataServicer(rpc.DataServiceServicer):
 
     async def UpdateDataset(self, request: pb.UpdateDatasetRequest, context: Context) -> pb.UpdateDatasetResponse:
         tenant_id, subject = current_tenant(), current_caller().subject
-        edit, order, wait = orders.edit(request), orders.order_of_update(request), orders.wait(request)
+        edit, order, wait = (
+            orders.edit(request),
+            orders.order_of_update(request),
+            orders.wait(request, context.time_remaining()),
+        )
         if order is None:
             dataset = await self._catalogue.edit(tenant_id, request.data_id, edit)
             return pb.UpdateDatasetResponse(dataset=convert.dataset(dataset))

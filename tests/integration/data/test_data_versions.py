@@ -88,6 +88,14 @@ async def test_a_wait_that_is_too_long_is_refused_by_its_field(served: Served) -
     request.wait.seconds = 61
     error = await refused((await served.data()).ProcessData(request))
     assert (error.reason, error.violations[0].field) == ("VALIDATION", "wait")  # type: ignore[attr-defined]
+    assert served.tasks.tasks == {}
+
+
+async def test_a_wait_beyond_the_deadline_of_the_call_is_answered_in_time(served: Served) -> None:
+    request = pb.ProcessDataRequest(name="x", source={"generator": {"samples": 1}})
+    request.wait.seconds = 60
+    made = await (await served.data()).ProcessData(request, timeout=12)
+    assert made.version.state == PROCESSING
 
 
 async def test_a_request_id_makes_one_version(served: Served) -> None:
