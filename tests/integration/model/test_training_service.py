@@ -335,9 +335,12 @@ async def test_a_watch_cut_again_and_again_on_two_replicas_misses_and_repeats_no
     async with stand.replica("first") as first, stand.replica("second") as second:
         run_id, agent = await running(stand, first)
         watchers = [await first.runs(), await second.runs()]
+        ahead = 8  # batches of 5 points: fewer than PACE.max_behind, beyond which a reader loses points
+        room = asyncio.Semaphore(ahead)
 
         async def train() -> None:
             for batch in range(40):
+                await room.acquire()
                 await agent.report(range(batch * 5 + 1, batch * 5 + 6))
             await agent.finish()
 
@@ -350,6 +353,8 @@ async def test_a_watch_cut_again_and_again_on_two_replicas_misses_and_repeats_no
                 update = await next_update(call)
                 assert not update.dropped
                 seen += steps([update])
+                for _ in range(update.sequence // 5 - sequence // 5):
+                    room.release()
                 sequence = update.sequence
                 over = update.state == run_pb2.RUN_STATE_COMPLETED and update.model_version == 1 and sequence == 200
                 if over:
