@@ -58,7 +58,7 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 def pytest_configure() -> None:
     """Ctrl-C works in what tests start, even where this run itself was started in the background without it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(200_000, 50, 100)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
