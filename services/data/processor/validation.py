@@ -20,7 +20,6 @@ MAX_TEXT = 80
 MAX_REPORT_TEXT = 200_000
 """Characters of examples in a whole report, so that it fits into one message."""
 MAX_REJECTED = 10_000
-MAX_REGEX_STATE = 2**20
 
 
 class Checked(Protocol):
