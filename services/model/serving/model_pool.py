@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -57,6 +57,10 @@ class PoolLimits:
     max_bytes: int = 2 * 1024**3
     """Sum of the files that versions were loaded from."""
     refresh_s: float = 1.0
+    trust_s: float = 3.0
+    """A request looks first, instead of meanwhile, when nobody has looked for so long."""
+    patience_s: float = 1.0
+    """Such a request waits no longer than this: the version in memory goes on while the database is away."""
 
 
 class ModelPool:
@@ -91,14 +95,15 @@ class ModelPool:
         return tuple(self._loaded.values())
 
     async def find(self, tenant_id: str, model: str, version: str) -> LoadedVersion:
-        """The version that answers now. Loads it when nothing does; otherwise never waits."""
+        """The version that answers now. Loads it when nothing does; otherwise waits only after a time without requests,
+        in which the model may have been deleted."""
         asked = (tenant_id, model, version)
         route = self._routes.get(asked)
+        if route is not None:
+            await self._look_again(asked, route)
+            route = self._routes.get(asked)
         if route is None:
             route = await self._open(asked)
-        elif self._monotonic() - route.checked_at > self._limits.refresh_s and not route.refreshing:
-            route.refreshing = True
-            self._spawn(self._refresh(asked, route))
         self._check_taken_out(route.loaded.served)
         self._touch(route.loaded)
         return route.loaded
@@ -146,6 +151,15 @@ class ModelPool:
             self._retire(loaded)
         if self._background:
             await asyncio.wait(self._background)
+
+    async def _look_again(self, asked: Asked, route: _Route) -> None:
+        age = self._monotonic() - route.checked_at
+        if age <= self._limits.refresh_s or route.refreshing:
+            return
+        route.refreshing = True
+        refreshed = self._spawn(self._refresh(asked, route))
+        if age > self._limits.trust_s:
+            await asyncio.wait([refreshed], timeout=self._limits.patience_s)
 
     async def _open(self, asked: Asked) -> _Route:
         served = await self._source.resolve(*asked)
@@ -233,7 +247,8 @@ class ModelPool:
         if self.is_taken_out(served):
             raise ModelTakenOut(f"the model {served.name!r} was unloaded: load it first (RepositoryModelLoad)")
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FP32 = "FP32"
 DATATYPES = frozenset(
     {"BOOL", "FP16", "BF16", "FP32", "FP64", "BYTES"}
     | {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}

@@ -165,6 +165,25 @@ async def test_a_deleted_model_is_not_found_any_more(pool: ModelPool, registry: 
         await ask(pool)
 
 
+async def test_a_model_that_was_deleted_while_nobody_asked_answers_no_more(
+    pool: ModelPool, registry: Registry, clock: Watch
+) -> None:
+    await ask(pool)
+    del registry.current["m"]
+    clock.at = 60.0
+    with pytest.raises(NotFound):
+        await ask(pool)
+
+
+async def test_after_a_time_without_requests_the_version_in_memory_goes_on_while_the_database_is_away(
+    pool: ModelPool, registry: Registry, clock: Watch
+) -> None:
+    await ask(pool)
+    registry.away = True
+    clock.at = 60.0
+    assert await ask(pool) == (1, 1.0)
+
+
 async def test_tenants_never_share_what_is_loaded(pool: ModelPool) -> None:
     await pool.find("one", "m", "")
     await pool.find("two", "m", "")

@@ -42,14 +42,6 @@ class Stamp:
     last_sequence: int
 
 
-@dataclass(frozen=True, slots=True)
-class BlobInfo:
-    """What was stored: bytes and SHA-256 (hex)."""
-
-    size: int
-    sha256: str
-
-
 class RunStore(Protocol):
     """Runs and their points. A change is under the run's lock; blobs that no run names any more become discarded."""
 
