@@ -80,7 +80,7 @@ class ProcessDataRequest(_message.Message):
 
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
-        """How long to wait for the end before answering, at most 60 s. Empty: not at all."""
+        """How long to wait for the end before answering, at most 60 s and not beyond the call's deadline. Empty: not at all."""
 
     def __init__(
         self,
@@ -360,7 +360,7 @@ class UpdateDatasetRequest(_message.Message):
 
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
-        """How long to wait for the end before answering, at most 60 s. Empty: not at all."""
+        """How long to wait for the end before answering, at most 60 s and not beyond the call's deadline. Empty: not at all."""
 
     def __init__(
         self,

@@ -240,7 +240,9 @@ class TrainingData(_message.Message):
     """Forecasting: rows to foretell. 0: the dataset's horizon, else 1."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Columns that go in, in this order. Empty: all numeric ones but series, time and targets."""
+        """Columns that go in, in this order. Empty: all numeric ones but series, time and targets; forecasting takes the past of
+        the targets, too.
+        """
 
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
