@@ -132,7 +132,9 @@ class Streamer:
     async def _first(self, session: Session, endpoint: Endpoint) -> tuple[Message | None, bool]:
         """The first message, and whether the stream ended without one; (None, False) when it takes its time."""
         try:
-            payload = await session.next(session.call.read, FIRST_MESSAGE_S)
+            # Of raw bytes the first message tells the content type: there is no status line without it.
+            limit_s = self._stalled_s if endpoint.raw_response else FIRST_MESSAGE_S
+            payload = await session.next(session.call.read, limit_s)
         except Silence:
             return None, False
         return (None, True) if payload is None else (decoded(endpoint, payload), False)

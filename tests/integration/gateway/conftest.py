@@ -145,6 +145,9 @@ class Echo:
             yield self.make("acme.echo.v1.CountResponse", number=request.to)
 
     async def download(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        if request.hang:
+            self.seen.put_nowait("started")
+            await self.go.wait()
         for number in range(request.to):
             yield self.make("google.api.HttpBody", content_type="" if number else "text/x-test", data=b"%d\n" % number)
         if request.code:

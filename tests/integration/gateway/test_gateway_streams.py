@@ -127,6 +127,19 @@ async def test_no_bytes_are_an_empty_file(front: Any) -> None:
     assert response.headers["content-type"] == "application/octet-stream"
 
 
+async def test_a_download_that_takes_its_time_still_has_its_content_type(
+    front: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.streaming.FIRST_MESSAGE_S", 0.0)
+    request = asyncio.create_task(front.get("/v1/download/1?hang=true"))
+    assert await front.echo.next_event() == "started"
+    done, _ = await asyncio.wait({request}, timeout=0.2)  # whoever answered too early would have done so
+    assert not done
+    front.echo.go.set()
+    response = await request
+    assert (response.headers["content-type"], response.content) == ("text/x-test", b"0\n")
+
+
 async def test_a_download_that_fails_on_the_way_is_cut_off_not_ended(front: Any) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         await front.get("/v1/download/2?code=13")
