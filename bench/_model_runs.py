@@ -174,14 +174,14 @@ def ours(name: str, epochs: int, device_name: str) -> dict[str, Any]:
     """The trainer's own loop: streaming into a pipe, checkpoints on disk, validation."""
     from services.model.convert.spec import training_spec_of_json
     from services.model.networks.shape import Shape
-    from services.model.trainer.assembly import assemble
-    from services.model.trainer.dataset import Dataset
-    from services.model.trainer.loop import Loop
+    from services.model.trainer.data.dataset import Dataset
+    from services.model.trainer.data.windows import Windows
+    from services.model.trainer.learning.assembly import assemble
+    from services.model.trainer.learning.loop import Loop
     from services.model.trainer.ranks import Alone
-    from services.model.trainer.saver import Saver
-    from services.model.trainer.state import State
+    from services.model.trainer.state.saver import Saver
+    from services.model.trainer.state.state import State
     from services.model.trainer.stopping import Stopping
-    from services.model.trainer.windows import Windows
 
     spec = training_spec_of_json(
         {

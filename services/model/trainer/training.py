@@ -8,17 +8,17 @@ import torch
 
 from services.model.domain.training.errors import DeviceMissing
 from services.model.domain.training.resources import NoDevice
-from services.model.trainer import dataset as data
-from services.model.trainer.assembly import assemble
-from services.model.trainer.dataset import Dataset
-from services.model.trainer.environment import environment
-from services.model.trainer.finish import Finish
+from services.model.trainer.data import dataset as data
+from services.model.trainer.data.dataset import Dataset
 from services.model.trainer.job import Job
-from services.model.trainer.loop import Loop, watched_metric
+from services.model.trainer.learning.assembly import assemble
+from services.model.trainer.learning.loop import Loop, watched_metric
 from services.model.trainer.ranks import Alone, Place, Ranks, Together
 from services.model.trainer.reporter import Reporter
-from services.model.trainer.saver import Saver, latest
-from services.model.trainer.state import State
+from services.model.trainer.result.environment import environment
+from services.model.trainer.result.finish import Finish
+from services.model.trainer.state.saver import Saver, latest
+from services.model.trainer.state.state import State
 from services.model.trainer.stopping import Stopping
 
 LOAD_S = 600.0

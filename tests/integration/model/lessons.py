@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from services.model.trainer import dataset as data
+from services.model.trainer.data import dataset as data
 from services.model.trainer.job import read_job
-from services.model.trainer.loop import Loop
+from services.model.trainer.learning.loop import Loop
 from services.model.trainer.ranks import Alone
 from services.model.trainer.reporter import Reporter
 from services.model.trainer.stopping import Stopped, Stopping

@@ -12,12 +12,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
-from services.model.trainer import checkpoint as disk
-from services.model.trainer.checkpoint import Checkpoint
 from services.model.trainer.job import read_job
+from services.model.trainer.learning.schedule import Plateau
 from services.model.trainer.reporter import Point
-from services.model.trainer.schedule import Plateau
-from services.model.trainer.state import Best, State
+from services.model.trainer.state import checkpoint as disk
+from services.model.trainer.state.checkpoint import Checkpoint
+from services.model.trainer.state.state import Best, State
 from tests.integration.model.lessons import lesson, same
 from tests.integration.model.training_folder import Folder, curve
 

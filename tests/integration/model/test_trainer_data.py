@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from services.model.domain.training.errors import TrainingError
 from services.model.networks.build import check_fit
 from services.model.networks.shape import Shape
-from services.model.trainer.dataset import Dataset, load
+from services.model.trainer.data.dataset import Dataset, load
 from services.model.trainer.job import read_job
 from tests.integration.model.training_folder import WINDOW, Folder, rows
 

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from services.model.trainer import assembly
-from services.model.trainer.graph_stepping import GraphStepping
+from services.model.trainer.learning import assembly
+from services.model.trainer.learning.graph_stepping import GraphStepping
 from tests.integration.model.lessons import lesson, same
 from tests.integration.model.training_folder import TRANSFORMER, Folder, curve
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from automesh.core.errors import ValidationError
 from services.model.domain.training.errors import PartMissing, TrainingDiverged
-from services.model.trainer.saver import folders
+from services.model.trainer.state.saver import folders
 from tests.integration.model.lessons import lesson, same
 from tests.integration.model.training_folder import TRANSFORMER, Folder, curve, of_kind, rows
 

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from services.model.trainer.saver import folders
+from services.model.trainer.state.saver import folders
 from tests.integration.model.training_folder import (
     LIMIT_S,
     TRANSFORMER,

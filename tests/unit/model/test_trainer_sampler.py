@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from services.model.trainer.sampler import Sampler
+from services.model.trainer.data.sampler import Sampler
 
 pytestmark = pytest.mark.torch
 

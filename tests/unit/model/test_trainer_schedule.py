@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.model.domain.training.optimization import SCHEDULES, Optimization
-from services.model.trainer.schedule import PLATEAU_PATIENCE, Plateau, rate
+from services.model.trainer.learning.schedule import PLATEAU_PATIENCE, Plateau, rate
 
 
 def rates(steps: int, **plan: object) -> list[float]:

@@ -9,8 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from services.model.domain.training.objective import Objective, ObjectiveKind
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.tally import ClassTally, ValueTally, higher_is_better, metric_names, tally_for
+from services.model.trainer.learning.criterion import Criterion
+from services.model.trainer.learning.tally import ClassTally, ValueTally, higher_is_better, metric_names, tally_for
 
 pytestmark = pytest.mark.torch
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from services.model.trainer.windows import Cut, Windows, cut_starts
+from services.model.trainer.data.windows import Cut, Windows, cut_starts
 
 pytestmark = pytest.mark.torch
 

@@ -15,14 +15,15 @@ from services.model.domain.training.architecture import Plugin
 from services.model.domain.training.optimization import Optimization
 from services.model.domain.training.spec import TrainingSpec
 from services.model.networks.build import build
-from services.model.trainer import generators, precision, weights
-from services.model.trainer.checkpoint import Checkpoint
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.dataset import Dataset
-from services.model.trainer.graph_stepping import GraphStepping
-from services.model.trainer.manifest import TRAIN
+from services.model.trainer.data.dataset import Dataset
+from services.model.trainer.data.manifest import TRAIN
+from services.model.trainer.learning import precision
+from services.model.trainer.learning.criterion import Criterion
+from services.model.trainer.learning.graph_stepping import GraphStepping
+from services.model.trainer.learning.stepping import EagerStepping, Stepping
 from services.model.trainer.ranks import Place, Ranks
-from services.model.trainer.stepping import EagerStepping, Stepping
+from services.model.trainer.state import generators, weights
+from services.model.trainer.state.checkpoint import Checkpoint
 
 MOMENTUM = 0.9
 

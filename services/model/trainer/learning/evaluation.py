@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.precision import computing
-from services.model.trainer.tally import Tally
-from services.model.trainer.windows import Windows
+from services.model.trainer.data.windows import Windows
+from services.model.trainer.learning.criterion import Criterion
+from services.model.trainer.learning.precision import computing
+from services.model.trainer.learning.tally import Tally
 
 
 def outputs(

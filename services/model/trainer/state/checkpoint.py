@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
-from services.model.trainer.state import State
+from services.model.trainer.state.state import State
 
 FORMAT = 1
 MODEL, OPTIMIZER, GENERATORS, BEST = "model", "optimizer", "rng", "best"

@@ -7,9 +7,9 @@ import time
 
 import torch
 
+from services.model.trainer.learning.stepping import Stepping
 from services.model.trainer.reporter import Point, Reporter
-from services.model.trainer.state import State
-from services.model.trainer.stepping import Stepping
+from services.model.trainer.state.state import State
 
 EVERY_S = 1.0
 """Between two readings: each waits for the device once."""

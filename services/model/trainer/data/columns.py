@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.model.domain.training.errors import ColumnMissing, DataNotFinite, FeatureNotNumeric
 from services.model.domain.training.objective import ObjectiveKind
 from services.model.domain.training.spec import TrainingSpec
-from services.model.trainer.manifest import Manifest
+from services.model.trainer.data.manifest import Manifest
 
 Floats = NDArray[np.float32]
 

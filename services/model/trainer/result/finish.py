@@ -18,18 +18,18 @@ from services.model.domain.training.errors import CheckpointNotWritten
 from services.model.domain.training.objective import ObjectiveKind
 from services.model.networks.build import build
 from services.model.networks.predictor import Predictor
-from services.model.trainer import plots
-from services.model.trainer.checkpoint import file_digest
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.dataset import Dataset
-from services.model.trainer.evaluation import measure, outputs
-from services.model.trainer.export import INPUT, OUTPUT, export
+from services.model.trainer.data.dataset import Dataset
+from services.model.trainer.data.manifest import TEST, TRAIN
 from services.model.trainer.job import Job
-from services.model.trainer.loop import EVALUATION_BATCH
-from services.model.trainer.manifest import TEST, TRAIN
+from services.model.trainer.learning.criterion import Criterion
+from services.model.trainer.learning.evaluation import measure, outputs
+from services.model.trainer.learning.loop import EVALUATION_BATCH
+from services.model.trainer.learning.tally import ClassTally, Tally, tally_for
 from services.model.trainer.reporter import Reporter
-from services.model.trainer.state import State
-from services.model.trainer.tally import ClassTally, Tally, tally_for
+from services.model.trainer.result import plots
+from services.model.trainer.result.export import INPUT, OUTPUT, export
+from services.model.trainer.state.checkpoint import file_digest
+from services.model.trainer.state.state import State
 
 FOLDER = "model"
 QUANTILE = 0.99

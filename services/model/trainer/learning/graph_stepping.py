@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.windows import Windows
+from services.model.trainer.data.windows import Windows
+from services.model.trainer.learning.criterion import Criterion
 
 WARM_UPS = 3
 

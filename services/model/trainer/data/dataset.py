@@ -14,9 +14,9 @@ from services.model.domain.training.errors import DataDamaged, DataTooShort, Par
 from services.model.domain.training.objective import ObjectiveKind
 from services.model.domain.training.spec import TrainingSpec
 from services.model.networks.shape import Shape
-from services.model.trainer import classes, columns
-from services.model.trainer.manifest import TEST, TRAIN, VALIDATION, Manifest, PartFiles, read_manifest
-from services.model.trainer.windows import Cut, Starts, Windows, cut_starts
+from services.model.trainer.data import classes, columns
+from services.model.trainer.data.manifest import TEST, TRAIN, VALIDATION, Manifest, PartFiles, read_manifest
+from services.model.trainer.data.windows import Cut, Starts, Windows, cut_starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,20 @@ from torch import Tensor
 from automesh.core.errors import ValidationError
 from services.model.domain.training.errors import PartMissing, TrainingDiverged
 from services.model.domain.training.spec import TrainingSpec
-from services.model.trainer import weights
-from services.model.trainer.assembly import Assembly
-from services.model.trainer.dataset import Dataset
-from services.model.trainer.evaluation import measure
-from services.model.trainer.manifest import TRAIN
-from services.model.trainer.meter import Meter
+from services.model.trainer.data.dataset import Dataset
+from services.model.trainer.data.manifest import TRAIN
+from services.model.trainer.data.sampler import Sampler
+from services.model.trainer.learning.assembly import Assembly
+from services.model.trainer.learning.evaluation import measure
+from services.model.trainer.learning.meter import Meter
+from services.model.trainer.learning.schedule import rate
+from services.model.trainer.learning.tally import higher_is_better, metric_names, tally_for
 from services.model.trainer.ranks import Ranks
 from services.model.trainer.reporter import Reporter
-from services.model.trainer.sampler import Sampler
-from services.model.trainer.saver import Saver
-from services.model.trainer.schedule import rate
-from services.model.trainer.state import Best, State
+from services.model.trainer.state import weights
+from services.model.trainer.state.saver import Saver
+from services.model.trainer.state.state import Best, State
 from services.model.trainer.stopping import Stopped, Stopping
-from services.model.trainer.tally import higher_is_better, metric_names, tally_for
 
 EVALUATION_BATCH = 256
 _GO_ON, _STOP, _DIVERGED = 0, 1, 2

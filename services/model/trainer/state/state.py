@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from services.model.trainer.learning.schedule import Plateau
 from services.model.trainer.reporter import Point, number
-from services.model.trainer.schedule import Plateau
 
 MAX_HISTORY = 200_000
 """Points that are kept for the plots; beyond it every second one goes."""

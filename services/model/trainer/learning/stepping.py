@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from services.model.trainer.criterion import Criterion
-from services.model.trainer.precision import computing
-from services.model.trainer.windows import Windows
+from services.model.trainer.data.windows import Windows
+from services.model.trainer.learning.criterion import Criterion
+from services.model.trainer.learning.precision import computing
 
 
 class Stepping(Protocol):

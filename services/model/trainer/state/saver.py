@@ -14,14 +14,14 @@ from torch import Tensor
 
 from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
 from services.model.domain.training.resources import Checkpointing
-from services.model.trainer import checkpoint as disk
-from services.model.trainer import generators, weights
-from services.model.trainer.assembly import Assembly
-from services.model.trainer.checkpoint import Checkpoint
 from services.model.trainer.job import Job
+from services.model.trainer.learning.assembly import Assembly
 from services.model.trainer.ranks import Ranks
 from services.model.trainer.reporter import Reporter
-from services.model.trainer.state import State
+from services.model.trainer.state import checkpoint as disk
+from services.model.trainer.state import generators, weights
+from services.model.trainer.state.checkpoint import Checkpoint
+from services.model.trainer.state.state import State
 
 FOLDER = "checkpoints"
 

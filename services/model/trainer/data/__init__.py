@@ -1,0 +1,1 @@
+"""The data of a training: columns, windows, and the order in which they come."""

@@ -1,0 +1,1 @@
+"""The loop and what turns in it: steps, schedules, losses, metrics."""

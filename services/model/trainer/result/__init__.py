@@ -1,0 +1,1 @@
+"""What a training leaves behind: the model's files, plots, its card."""

@@ -1,0 +1,1 @@
+"""Where a training stands, kept so that it goes on to the same weights."""
