@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from automesh.auth.v1 import (
     api_key_service_pb2,
@@ -18,6 +17,7 @@ from automesh.auth.v1 import (
 )
 from automesh.core.errors import ValidationError
 from automesh.core.ids import is_id
+from automesh.mesh.times import moment, timestamp
 from services.auth.domain.api_keys import ApiKey, NewApiKey
 from services.auth.domain.audit import AuditEvent, AuditFilter, Position
 from services.auth.domain.certificates import Chain
@@ -79,7 +79,7 @@ def jwk_to_proto(jwk: Mapping[str, str]) -> token_service_pb2.Jwk:
 
 def new_key_from_proto(message: api_key_service_pb2.ApiKey) -> NewApiKey:
     """What the caller asks for."""
-    expires_at = _moment(message.expire_time, "api_key.expire_time") if message.HasField("expire_time") else None
+    expires_at = moment(message.expire_time, field="api_key.expire_time") if message.HasField("expire_time") else None
     return NewApiKey(name=message.name, permissions=frozenset(message.permissions), expires_at=expires_at)
 
 
@@ -110,7 +110,7 @@ def event_from_proto(message: audit_service_pb2.AuditEvent) -> AuditEvent:
     """An entry as a service saw it."""
     return AuditEvent(
         event_id=message.event_id,
-        time=_moment(message.time, "events.time") if message.HasField("time") else None,
+        time=moment(message.time, field="events.time") if message.HasField("time") else None,
         service=message.service,
         tenant_id=message.tenant_id,
         subject=message.subject,
@@ -138,22 +138,6 @@ def event_to_proto(event: AuditEvent) -> audit_service_pb2.AuditEvent:
         reason=event.reason,
         request_id=event.request_id,
     )
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """None stays absent."""
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def _moment(message: Timestamp, field: str) -> datetime:
-    try:
-        return message.ToDatetime(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValidationError(f"{field} is not a time between the years 1 and 9999", field=field) from error
 
 
 def filter_from_proto(request: audit_service_pb2.ListAuditEventsRequest) -> AuditFilter:

@@ -25,7 +25,7 @@ from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
 from services.orchestrator.clients.meters import PrometheusMeter
-from services.orchestrator.clients.relay import FanoutRelay
+from services.orchestrator.clients.relay import signal_relay
 from services.orchestrator.domain.board import TaskBoard
 from services.orchestrator.domain.desk import WorkDesk
 from services.orchestrator.domain.lease import LeaseTokens, Terms
@@ -72,7 +72,7 @@ class Engine:
         self.leases = SqlLeaseStore(database, sealer)
         self.agents = SqlAgentStore(database)
         self.meter = PrometheusMeter(options.registry)
-        self.relay = FanoutRelay(fanout, replica=options.replica)
+        self.relay = signal_relay(fanout, replica=options.replica)
         self.signals = Signals(self.relay)
         self.sessions = Sessions()
         self.hub = WatchHub()
@@ -136,7 +136,7 @@ class Engine:
             "report": Reporter(self.desk, self.reports).step,
             "reap": reaper.step,
             "send signals": self.relay.send_forever,
-            "receive signals": lambda: self.relay.receive_forever(self.signals),
+            "receive signals": lambda: self.relay.receive_forever(self.signals.deliver),
             "housekeeping": Housekeeping(self.tasks, self.agents, self.shelf, self.meter).step,
         }
 

@@ -33,7 +33,7 @@ from services.model.domain.registry.gates import (
     SizeGate,
 )
 from services.model.domain.registry.model import Model, ModelText, ServingOptions
-from services.model.domain.registry.moves import AliasRequest, Basis, NewMove
+from services.model.domain.registry.moves import Basis, NewMove
 from services.model.domain.registry.ports import AliasRequests, BasisChanged, Deletion, ModelQuery, ModelStore
 from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
 from services.model.domain.webhooks.events import ALIAS_MOVED, MODEL_DELETED, VERSION_CREATED, Event
@@ -400,21 +400,11 @@ async def test_aliases_that_a_version_asks_for_go_to_one_replica_at_a_time(house
         ("champion", 1, 1, "user_1"),
     ]
     assert await house.requests.take(limit=5, hold_for=HOLD) == []
+    assert await house.requests.take(limit=5, hold_for=HOLD, model_id="model_other") == []
     await house.requests.settle(taken[0])
     await house.advance(HOLD.total_seconds() + 1)
     [again] = await house.requests.take(limit=5, hold_for=HOLD, model_id=model.model_id)
     assert (again.alias, again.tries) == ("champion", 2)
-
-
-async def test_a_request_for_a_version_that_is_not_there_is_refused(house: House) -> None:
-    model = await house.model()
-    asked = AliasRequest(tenant_id=TENANT, model_id=model.model_id, version=3, alias="champion", requested_by="u")
-    with pytest.raises(VersionNotFound):
-        await house.requests.add([asked])
-    await house.version(model)
-    await house.requests.add([replace(asked, version=1)] * 2)
-    assert len(await house.requests.take(limit=5, hold_for=HOLD, model_id="model_other")) == 0
-    assert len(await house.requests.take(limit=5, hold_for=HOLD)) == 1
 
 
 # ---------------------------------------------------------------------- deletion

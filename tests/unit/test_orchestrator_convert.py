@@ -8,6 +8,7 @@ from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from automesh.core.errors import ValidationError
+from automesh.mesh import times
 from automesh.orchestrator.v1 import artifact_service_pb2, task_pb2, task_service_pb2
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from services.orchestrator.convert import artifacts, tasks, values, work
@@ -45,9 +46,9 @@ def test_whole_numbers_stay_whole_and_objects_survive() -> None:
 
 def test_a_time_that_no_calendar_has_is_refused() -> None:
     with pytest.raises(ValidationError):
-        values.moment(Timestamp(seconds=2**60), field="task.run_at")
+        times.moment(Timestamp(seconds=2**60), field="task.run_at")
     with pytest.raises(ValidationError):
-        values.span(Duration(seconds=2**62), field="task.timeout")
+        times.span(Duration(seconds=2**62), field="task.timeout")
 
 
 def test_a_deep_input_is_refused_or_kept_but_never_breaks() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from automesh.mesh.loops import running
 from automesh.storage.fanout import LocalFanout
-from services.orchestrator.clients.relay import CHANNEL, MAX_WAITING, FanoutRelay
+from automesh.storage.relay import MAX_WAITING
+from services.orchestrator.clients.relay import CHANNEL, signal_relay
 from services.orchestrator.domain.signals import Signal, Signals, Topic
 
 
@@ -33,12 +34,14 @@ class Ear:
 async def two() -> AsyncIterator[tuple[Signals, Mapping[str, Ear]]]:
     """Signals of one replica, and what it and another one hear."""
     fanout, heard = LocalFanout(), {"one": Ear(), "two": Ear()}
-    relays = {name: FanoutRelay(fanout, replica=name) for name in heard}
+    relays = {name: signal_relay(fanout, replica=name) for name in heard}
     signals = {name: Signals(relay) for name, relay in relays.items()}
     for name, one in signals.items():
         one.listen(heard[name])
     steps = {f"send {name}": relay.send_forever for name, relay in relays.items()}
-    receive = {f"receive {name}": (lambda name=name: relays[name].receive_forever(signals[name])) for name in relays}
+    receive = {
+        f"receive {name}": (lambda name=name: relays[name].receive_forever(signals[name].deliver)) for name in relays
+    }
     async with running({**steps, **receive}):
         await asyncio.sleep(0)  # each loop runs to its first wait
         yield signals["one"], heard
@@ -62,17 +65,17 @@ async def test_what_a_newer_replica_says_counts_as_a_gap() -> None:
     fanout, heard = LocalFanout(), Ear()
     signals = Signals()
     signals.listen(heard)
-    relay = FanoutRelay(fanout, replica="one")
-    async with running({"receive": lambda: relay.receive_forever(signals)}):
+    relay = signal_relay(fanout, replica="one")
+    async with running({"receive": lambda: relay.receive_forever(signals.deliver)}):
         await asyncio.sleep(0)  # each loop runs to its first wait
-        await fanout.publish(CHANNEL, b'{"replica": "two", "signals": [{"topic": "dance"}]}')
+        await fanout.publish(CHANNEL, b'{"replica": "two", "hints": [{"topic": "dance"}]}')
         await fanout.publish(CHANNEL, b"not json")
         await heard.reach(2)
     assert heard.signals == [Signal(Topic.GAP)] * 2
 
 
 def test_signals_that_nobody_carries_are_bounded() -> None:
-    relay = FanoutRelay(LocalFanout(), replica="one")
+    relay = signal_relay(LocalFanout(), replica="one")
     for number in range(MAX_WAITING + 5):
         relay.send(Signal(Topic.TASK, task_id=str(number)))
     assert len(relay._waiting) == MAX_WAITING

@@ -13,9 +13,9 @@ from automesh.data.v1 import data_service_pb2_grpc as rpc
 from automesh.data.v1 import dataset_pb2
 from automesh.mesh.errors import translating_errors
 from automesh.mesh.replies import reply_of
+from automesh.sdk.chunks import chunks_of
 from automesh.sdk.connection import Connection
 
-CHUNK = 512 * 1024  # bytes; the protocol allows 1 MiB
 WAIT_S = 60.0
 """The longest that one call may wait for a version; the service allows no more."""
 _PROCESSING = dataset_pb2.VERSION_STATE_PROCESSING
@@ -82,20 +82,10 @@ class _Parts:
     async def __aiter__(self) -> AsyncIterator[pb.UploadFileRequest]:
         yield self._first
         try:
-            async for chunk in _chunks(self._content):
+            async for chunk in chunks_of(self._content):
                 request = pb.UploadFileRequest()
                 request.content.data = chunk
                 yield request
         except OSError as error:
             self.error = error
             raise
-
-
-async def _chunks(content: bytes | Path) -> AsyncIterator[bytes]:
-    if isinstance(content, bytes):
-        for start in range(0, len(content), CHUNK):
-            yield content[start : start + CHUNK]
-        return
-    with await asyncio.to_thread(content.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk

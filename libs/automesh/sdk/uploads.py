@@ -13,9 +13,9 @@ from automesh.mesh.errors import translating_errors
 from automesh.mesh.replies import reply_of
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
 from automesh.orchestrator.v1 import artifact_service_pb2_grpc as rpc
+from automesh.sdk.chunks import chunks_of
 from automesh.sdk.connection import Connection
 
-CHUNK = 256 * 1024  # bytes; the protocol allows 1 MiB
 ATTEMPTS = 4
 _PASSING = frozenset({Kind.UNAVAILABLE, Kind.EXHAUSTED})
 
@@ -77,18 +77,8 @@ class _Parts:
     async def __aiter__(self) -> AsyncIterator[pb.UploadArtifactRequest]:
         yield pb.UploadArtifactRequest(header=self._header)
         try:
-            async for chunk in _chunks(self._content):
+            async for chunk in chunks_of(self._content):
                 yield pb.UploadArtifactRequest(chunk=chunk)
         except OSError as error:
             self.error = error
             raise
-
-
-async def _chunks(content: bytes | Path) -> AsyncIterator[bytes]:
-    if isinstance(content, bytes):
-        for start in range(0, len(content), CHUNK):
-            yield content[start : start + CHUNK]
-        return
-    with await asyncio.to_thread(content.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk

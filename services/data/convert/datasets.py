@@ -13,6 +13,7 @@ from automesh.core.errors import ValidationError
 from automesh.data.v1 import data_service_pb2 as service_pb
 from automesh.data.v1 import dataset_pb2 as pb
 from automesh.data.v1 import pipeline_pb2, source_pb2
+from automesh.mesh import times
 from services.data.convert import manifests, values
 from services.data.domain.dataset import Dataset, DatasetQuery
 from services.data.domain.lineage import Lineage, Node
@@ -45,8 +46,8 @@ def dataset(found: Dataset) -> pb.Dataset:
         latest_version=found.latest_version,
         last_version=found.last_version,
         created_by=found.created_by,
-        create_time=values.timestamp(found.created_at),
-        update_time=values.timestamp(found.updated_at),
+        create_time=times.timestamp(found.created_at),
+        update_time=times.timestamp(found.updated_at),
     )
 
 
@@ -69,8 +70,8 @@ def version(found: Version) -> pb.DatasetVersion:
         report=manifests.report(found.manifest),
         failure=failure(found.failure) if found.failure else None,
         created_by=found.created_by,
-        create_time=values.timestamp(found.created_at),
-        finish_time=values.timestamp(found.finished_at),
+        create_time=times.timestamp(found.created_at),
+        finish_time=times.timestamp(found.finished_at),
     )
 
 
@@ -87,8 +88,8 @@ def upload(found: Upload) -> pb.Upload:
         format=source_pb2.FileFormat.Value(found.format) if found.format else source_pb2.FILE_FORMAT_UNSPECIFIED,
         size=found.size,
         sha256=found.sha256,
-        create_time=values.timestamp(found.created_at),
-        expire_time=values.timestamp(found.expires_at),
+        create_time=times.timestamp(found.created_at),
+        expire_time=times.timestamp(found.expires_at),
     )
 
 

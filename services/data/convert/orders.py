@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from automesh.core.errors import ValidationError
 from automesh.data.v1 import data_service_pb2 as pb
 from automesh.data.v1 import pipeline_pb2, source_pb2
+from automesh.mesh import times
 from services.data.convert import reading, values
 from services.data.convert.pipeline import pipeline_of
 from services.data.domain.dataset import DatasetEdit, NewDataset
@@ -59,7 +60,7 @@ def order_of_input(content: Mapping[str, Any]) -> Order:
 
 def wait(request: pb.ProcessDataRequest | pb.UpdateDatasetRequest, left_s: float | None = None) -> timedelta:
     """How long to wait, so that an answer comes before the deadline `left_s` seconds from now; 0: not at all."""
-    asked = values.span(request.wait, field="wait") if request.HasField("wait") else timedelta(0)
+    asked = times.span(request.wait, field="wait") if request.HasField("wait") else timedelta(0)
     if not timedelta(0) <= asked <= LONGEST_WAIT:
         raise ValidationError(f"wait is from 0 to {LONGEST_WAIT.total_seconds():g} s", field="wait")
     return asked if left_s is None else min(asked, timedelta(seconds=max(left_s - ANSWER_S, 0)))

@@ -1,4 +1,4 @@
-"""Pipeline messages and the domain, both ways. Raises ValidationError whose field is the path in the request."""
+"""Pipeline messages become the domain's. Raises ValidationError whose field is the path in the request."""
 
 from __future__ import annotations
 
@@ -27,20 +27,6 @@ def pipeline_of_json(json: Mapping[str, Any]) -> Pipeline:
         return pipeline_of(json_format.ParseDict(dict(json), pb.Pipeline()))
     except json_format.ParseError as error:
         raise ValidationError(f"pipeline: {error}", field="pipeline") from error
-
-
-def pipeline_message(pipeline: Pipeline) -> pb.Pipeline:
-    """The message of a pipeline; methods that were left open stay open."""
-    return pb.Pipeline(
-        steps=[_message(step) for step in pipeline.steps],
-        series_column=pipeline.series_column,
-        time_column=pipeline.time_column,
-    )
-
-
-def pipeline_json(pipeline: Pipeline) -> dict[str, Any]:
-    """protojson with the field names of the proto."""
-    return json_format.MessageToDict(pipeline_message(pipeline), preserving_proto_field_name=True)
 
 
 def _step(message: pb.Step, path: str) -> domain.Step:
@@ -150,58 +136,4 @@ _STEPS: dict[str, Callable[[Any, str], domain.Step]] = {
     "split": _split,
     "deduplicate": _deduplicate,
     "validate": _validate,
-}
-
-
-def _message(step: domain.Step) -> pb.Step:
-    return pb.Step(**{step.kind: _MESSAGES[type(step)](step)})
-
-
-def _resample_message(step: domain.ResampleStep) -> pb.ResampleStep:
-    message = pb.ResampleStep(every_steps=step.every_steps, aggregation=enums.AGGREGATIONS[step.aggregation])
-    if step.every is not None:
-        message.every.FromTimedelta(step.every)
-    return message
-
-
-def _split_message(step: domain.SplitStep) -> pb.SplitStep:
-    return pb.SplitStep(
-        method=enums.SPLIT_METHODS[step.method] if step.method else pb.SPLIT_METHOD_UNSPECIFIED,
-        test_fraction=step.test_fraction,
-        validation_fraction=step.validation_fraction,
-        seed=step.seed,
-    )
-
-
-def _expectation_message(one: Expectation) -> pb.Expectation:
-    drift = one.drift
-    return pb.Expectation(
-        column=one.column,
-        type=enums.COLUMN_TYPES[one.type] if one.type else pb.COLUMN_TYPE_UNSPECIFIED,
-        min=one.min,
-        max=one.max,
-        not_null=one.not_null,
-        unique=one.unique,
-        allowed=one.allowed,
-        pattern=one.pattern,
-        tolerance=one.tolerance,
-        drift=pb.Drift(data_id=drift.data_id, version=drift.version, max_psi=drift.max_psi) if drift else None,
-    )
-
-
-_MESSAGES: dict[type, Callable[[Any], Any]] = {
-    domain.SelectStep: lambda s: pb.SelectStep(columns=s.columns, rename=s.rename),
-    domain.CastStep: lambda s: pb.CastStep(
-        types={name: enums.COLUMN_TYPES[kind] for name, kind in s.types.items()}, lenient=s.lenient
-    ),
-    domain.FillStep: lambda s: pb.FillStep(columns=s.columns, method=enums.FILL_METHODS[s.method], value=s.value),
-    domain.DropStep: lambda s: pb.DropStep(columns=s.columns, null_in=s.null_in, where=s.where),
-    domain.ClipStep: lambda s: pb.ClipStep(columns=s.columns, lower=s.lower, upper=s.upper),
-    domain.ScaleStep: lambda s: pb.ScaleStep(columns=s.columns, method=enums.SCALE_METHODS[s.method]),
-    domain.DeriveStep: lambda s: pb.DeriveStep(column=s.column, expression=s.expression),
-    domain.ResampleStep: _resample_message,
-    domain.WindowStep: lambda s: pb.WindowStep(length=s.length, stride=s.stride, horizon=s.horizon),
-    domain.SplitStep: _split_message,
-    domain.DeduplicateStep: lambda s: pb.DeduplicateStep(columns=s.columns),
-    domain.ValidateStep: lambda s: pb.ValidateStep(expectations=[_expectation_message(e) for e in s.expectations]),
 }

@@ -1,4 +1,4 @@
-"""Enums of pipelines, both ways: the domain's values are the proto's names without their prefix."""
+"""Enums of pipelines: the domain's values are the proto's names without their prefix."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from services.data.domain.pipeline.steps import Aggregation, FillMethod, ScaleMe
 
 E = TypeVar("E", bound=StrEnum)
 
-COLUMN_TYPES = {kind: pb.ColumnType.Value(f"COLUMN_TYPE_{kind}") for kind in ColumnType}
-FILL_METHODS = {kind: pb.FillMethod.Value(f"FILL_METHOD_{kind}") for kind in FillMethod}
-SCALE_METHODS = {kind: pb.ScaleMethod.Value(f"SCALE_METHOD_{kind}") for kind in ScaleMethod}
-AGGREGATIONS = {kind: pb.Aggregation.Value(f"AGGREGATION_{kind}") for kind in Aggregation}
-SPLIT_METHODS = {kind: pb.SplitMethod.Value(f"SPLIT_METHOD_{kind}") for kind in SplitMethod}
+COLUMN_TYPES = {pb.ColumnType.Value(f"COLUMN_TYPE_{kind}"): kind for kind in ColumnType}
+FILL_METHODS = {pb.FillMethod.Value(f"FILL_METHOD_{kind}"): kind for kind in FillMethod}
+SCALE_METHODS = {pb.ScaleMethod.Value(f"SCALE_METHOD_{kind}"): kind for kind in ScaleMethod}
+AGGREGATIONS = {pb.Aggregation.Value(f"AGGREGATION_{kind}"): kind for kind in Aggregation}
+SPLIT_METHODS = {pb.SplitMethod.Value(f"SPLIT_METHOD_{kind}"): kind for kind in SplitMethod}
 
 
 def column_type(value: int, field: str) -> ColumnType:
@@ -44,8 +44,7 @@ def split_method(value: int, field: str) -> SplitMethod | None:
     return _needed(SPLIT_METHODS, value, field) if value else None
 
 
-def _needed(known: dict[E, Any], value: int, field: str) -> E:
-    found = next((kind for kind, number in known.items() if number == value), None)
-    if found is None:
-        raise ValidationError(f"{field}: {value} is none of {', '.join(known)}", field=field)
-    return found
+def _needed(known: dict[Any, E], value: int, field: str) -> E:
+    if value not in known:
+        raise ValidationError(f"{field}: {value} is none of {', '.join(known.values())}", field=field)
+    return known[value]

@@ -1,38 +1,18 @@
-"""Times, durations, JSON objects and messages written as JSON, both ways."""
+"""JSON objects and messages written as JSON, both ways."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from google.protobuf import json_format
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from automesh.core.errors import ValidationError
 
 M = TypeVar("M", bound=Message)
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """None stays None: an absent field."""
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
-
-
-def span(message: Duration, *, field: str) -> timedelta:
-    """A duration. Raises ValidationError for one out of range."""
-    try:
-        return message.ToTimedelta()
-    except (ValueError, OverflowError) as error:
-        raise ValidationError(f"{field} is not a duration: {error}", field=field) from error
 
 
 def struct(content: Mapping[str, Any]) -> Struct:

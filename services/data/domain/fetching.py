@@ -14,7 +14,7 @@ from services.data.domain.ports import ClaimStore, UploadStore, Urls
 from services.data.domain.upload import MAX_NAME, NewUpload, Upload
 from services.data.domain.version import Version
 
-AT_ONCE = 4
+AT_ONCE, MAX_UNDER_WAY = 4, 100
 WAIT_S = 20.0
 """So long a claim waits for a file under way; then the agent is asked to come again."""
 
@@ -41,8 +41,12 @@ class UrlFetcher:
         return task.result()
 
     def begin(self, version: Version) -> None:
-        """Fetches the file of a version, if it is of one, before anybody asks: claims then find it there."""
-        if version.recipe.origin.kind == URL and not version.upload_id and not version.finished:
+        """Fetches the file of a version, if it is of one, before anybody asks: claims then find it there.
+
+        While MAX_UNDER_WAY wait or are fetched nothing more is begun ahead; its claim will.
+        """
+        wanted = version.recipe.origin.kind == URL and not version.upload_id and not version.finished
+        if wanted and len(self._running) < MAX_UNDER_WAY:
             self._under_way(version)
 
     async def close(self) -> None:

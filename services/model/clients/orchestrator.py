@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from automesh.core.errors import AutomationError, Kind
 from automesh.mesh.acting import acting_for
 from automesh.mesh.errors import translating_errors
+from automesh.mesh.times import duration
 from automesh.orchestrator.v1 import (
     task_pb2,
     task_service_pb2,
@@ -18,7 +19,6 @@ from automesh.orchestrator.v1 import (
     work_service_pb2_grpc,
 )
 from services.model.convert.runs import struct
-from services.model.convert.times import duration
 from services.model.domain.runs.ports import LeasedTask, NewTask, TaskSight
 from services.model.domain.runs.submission import GPU_TASK_TYPE
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh.times import timestamp
 from automesh.model.v1 import model_pb2 as pb
 from automesh.model.v1 import model_service_pb2 as service_pb
 from services.model.convert import gates
-from services.model.convert.times import timestamp
 from services.model.domain import bounds
 from services.model.domain.registry.model import Model, ModelText, ServingOptions
 from services.model.domain.registry.moves import AliasMove

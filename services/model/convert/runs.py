@@ -9,10 +9,10 @@ from google.protobuf.struct_pb2 import Struct
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh.times import duration, moment, span, timestamp
 from automesh.model.v1 import run_pb2 as pb
 from automesh.model.v1 import run_service_pb2 as service_pb
 from services.model.convert.spec import training_spec, training_spec_json, training_spec_message, training_spec_of_json
-from services.model.convert.times import duration, moment, span, timestamp
 from services.model.domain.runs.ports import RunQuery
 from services.model.domain.runs.progress import BestMetric, MetricPoint, RunProgress
 from services.model.domain.runs.run import Run, RunState

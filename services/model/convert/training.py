@@ -10,12 +10,12 @@ import orjson
 from google.protobuf import json_format
 
 from automesh.core.errors import ValidationError
+from automesh.mesh.times import duration
 from automesh.model.v1 import run_pb2, training_service_pb2
 from automesh.model.v1 import training_service_pb2 as pb
 from automesh.model.v1.model_pb2 import Signature
 from services.model.convert.job import job
 from services.model.convert.runs import point_of, progress_of, run, struct
-from services.model.convert.times import duration
 from services.model.domain import bounds
 from services.model.domain.registry.version import MAX_METRICS
 from services.model.domain.runs.checkpoint import Checkpoint, StoredFile

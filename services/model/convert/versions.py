@@ -10,10 +10,10 @@ from google.protobuf.struct_pb2 import Struct
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh.times import timestamp
 from automesh.model.v1 import model_pb2 as pb
 from automesh.model.v1 import model_service_pb2 as service_pb
 from automesh.model.v1 import training_pb2
-from services.model.convert.times import timestamp
 from services.model.domain.registry.comparison import Comparison
 from services.model.domain.registry.version import ModelFile, ModelVersion
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from automesh.core import paging
+from automesh.mesh.times import timestamp
 from automesh.model.v1 import webhook_service_pb2 as pb
-from services.model.convert.times import timestamp
 from services.model.domain.webhooks.webhook import Delivery, NewWebhook, Webhook
 
 

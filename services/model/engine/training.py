@@ -14,13 +14,13 @@ from automesh.mesh.server import Bound
 from automesh.model.v1 import run_service_pb2, run_service_pb2_grpc, training_service_pb2, training_service_pb2_grpc
 from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
-from services.model.clients.run_relay import RunRelay
+from automesh.storage.relay import FanoutRelay
 from services.model.convert.runs import SpecMessages
 from services.model.domain.runs.claims import ClaimDesk
 from services.model.domain.runs.files import RunFiles
 from services.model.domain.runs.ports import Datasets, ModelRegistry, RunBlobs, TaskQueue
 from services.model.domain.runs.reporting import Reporting
-from services.model.domain.runs.signals import RunSignals
+from services.model.domain.runs.signals import GAP, RunSignals
 from services.model.domain.runs.trainings import Trainings
 from services.model.domain.runs.watching import WatchHub, WatchPace
 from services.model.domain.sweeps.board import SweepBoard
@@ -32,6 +32,8 @@ from services.model.store.runs import SqlRunStore
 from services.model.store.sweeps import SqlSweepStore
 
 RECONCILE_S, SWEEP_S, RETENTION_S = 5.0, 1.0, 300.0
+HINTS = "model.runs"
+"""Where replicas tell each other which runs changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,9 @@ class TrainingEngine:
     def __init__(self, database: Database, neighbours: Neighbours, options: TrainingOptions) -> None:
         self._neighbours, self._options = neighbours, options
         self.store, self._sweep_store = SqlRunStore(database), SqlSweepStore(database)
-        self._relay = RunRelay(neighbours.fanout, replica=options.replica)
+        self._relay: FanoutRelay[str] = FanoutRelay(
+            neighbours.fanout, channel=HINTS, replica=options.replica, gap=GAP, encode=str, decode=str
+        )
         self.signals = RunSignals(self._relay)
         self.hub = WatchHub()
         self._specs = SpecMessages()
@@ -125,7 +129,7 @@ class TrainingEngine:
             "advance sweeps": _paced(options.sweep_s, self._advance_sweeps, "advance sweeps"),
             "forget points": _paced(RETENTION_S, retention.step, "forget points"),
             "send hints": self._relay.send_forever,
-            "receive hints": lambda: self._relay.receive_forever(self.signals),
+            "receive hints": lambda: self._relay.receive_forever(self.signals.deliver),
         }
 
     async def _advance_sweeps(self) -> None:

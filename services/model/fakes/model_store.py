@@ -120,7 +120,8 @@ class FakeModelStore:
         self._versions[model_id].append(version)
         self._put(replace(model, latest_version=number))
         await self._tell(tenant_id, events.version_created(model, version))
-        await self.add([self._asked(version, alias) for alias in aliases])
+        for request in (self._asked(version, alias) for alias in aliases):
+            self._requests[_key(request)] = (request, self._now())
         return version
 
     async def version(self, tenant_id: str, model_id: str, version: int) -> ModelVersion:
@@ -179,13 +180,6 @@ class FakeModelStore:
         return sorted(found, key=lambda each: each.move_id, reverse=True)[:limit]
 
     # ------------------------------------------------------------------ requests
-    async def add(self, requests: Sequence[AliasRequest]) -> None:
-        """One that is there stays as it is."""
-        for request in requests:
-            if not any(each.version == request.version for each in self._versions.get(request.model_id, ())):
-                raise version_not_found(request.model_id, request.version)
-            self._requests.setdefault(_key(request), (request, self._now()))
-
     async def take(self, *, limit: int, hold_for: timedelta, model_id: str = "") -> Sequence[AliasRequest]:
         """Those that are due."""
         taken: list[AliasRequest] = []

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-import asyncpg
-
 from automesh.storage.postgres import ENGINE, Database
-from services.model.domain.registry.errors import version_not_found
 from services.model.domain.registry.moves import AliasRequest
 from services.model.store import model_rows as rows
-from services.model.store.versions import ASK
 
 TAKE = """
 UPDATE alias_request AS r SET due_at = now() + $2::interval, tries = r.tries + 1
@@ -29,15 +25,6 @@ class SqlAliasRequests:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def add(self, requests: Sequence[AliasRequest]) -> None:
-        """In the order given."""
-        for each in requests:
-            asked = (each.tenant_id, each.model_id, each.version, each.alias, each.requested_by)
-            try:
-                await self._database.execute(ASK, *asked, tenant=each.tenant_id)
-            except asyncpg.ForeignKeyViolationError as error:
-                raise version_not_found(each.model_id, each.version) from error
 
     async def take(self, *, limit: int, hold_for: timedelta, model_id: str = "") -> Sequence[AliasRequest]:
         """Of all tenants."""

@@ -8,8 +8,8 @@ from google.api.httpbody_pb2 import HttpBody
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh import times
 from automesh.orchestrator.v1 import artifact_service_pb2 as pb
-from services.orchestrator.convert import values
 from services.orchestrator.domain.artifact import Artifact
 
 
@@ -21,7 +21,7 @@ def artifact(artifact: Artifact) -> pb.Artifact:
         content_type=artifact.content_type,
         size=artifact.size,
         sha256=artifact.sha256,
-        create_time=values.timestamp(artifact.created_at),
+        create_time=times.timestamp(artifact.created_at),
     )
 
 

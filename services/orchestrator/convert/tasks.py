@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh import times
 from automesh.orchestrator.v1 import task_pb2 as pb
 from automesh.orchestrator.v1 import task_service_pb2 as service_pb
 from services.orchestrator.convert import values
@@ -34,9 +35,9 @@ def new_task(message: pb.Task) -> NewTask:
         description=message.description,
         input=values.document(message.input, field="task.input"),
         priority=_priority(message),
-        timeout=values.span(message.timeout, field="task.timeout") if message.HasField("timeout") else DEFAULT_TIMEOUT,
+        timeout=times.span(message.timeout, field="task.timeout") if message.HasField("timeout") else DEFAULT_TIMEOUT,
         retry=_retry_policy(message.retry_policy),
-        run_at=values.moment(message.run_at, field="task.run_at") if message.HasField("run_at") else None,
+        run_at=times.moment(message.run_at, field="task.run_at") if message.HasField("run_at") else None,
     )
 
 
@@ -55,7 +56,7 @@ def changes(message: pb.Task, mask: Iterable[str]) -> Changes:
     if "input" in paths:
         found["input"] = values.document(message.input, field="task.input")
     if "run_at" in paths:
-        found["run_at"] = values.moment(message.run_at, field="task.run_at") if message.HasField("run_at") else None
+        found["run_at"] = times.moment(message.run_at, field="task.run_at") if message.HasField("run_at") else None
     return found
 
 
@@ -103,14 +104,14 @@ def task(task: Task) -> pb.Task:
         progress=_progress(task.progress) if task.progress else None,
         attempt=task.attempt,
         retry_policy=_retry_message(spec.retry),
-        timeout=values.duration(spec.timeout),
-        run_at=values.timestamp(spec.run_at),
+        timeout=times.duration(spec.timeout),
+        run_at=times.timestamp(spec.run_at),
         created_by=task.created_by,
         agent_id=task.agent_id,
-        create_time=values.timestamp(task.created_at),
-        update_time=values.timestamp(task.updated_at),
-        start_time=values.timestamp(task.started_at),
-        finish_time=values.timestamp(task.finished_at),
+        create_time=times.timestamp(task.created_at),
+        update_time=times.timestamp(task.updated_at),
+        start_time=times.timestamp(task.started_at),
+        finish_time=times.timestamp(task.finished_at),
     )
 
 
@@ -131,7 +132,7 @@ def _retry_policy(message: pb.RetryPolicy) -> RetryPolicy:
     plain = RetryPolicy()
     delay = plain.initial_delay
     if message.HasField("initial_delay"):
-        delay = values.span(message.initial_delay, field="task.retry_policy.initial_delay")
+        delay = times.span(message.initial_delay, field="task.retry_policy.initial_delay")
     return RetryPolicy(
         max_retries=message.max_retries if message.HasField("max_retries") else plain.max_retries,
         initial_delay=delay,
@@ -142,7 +143,7 @@ def _retry_policy(message: pb.RetryPolicy) -> RetryPolicy:
 def _retry_message(policy: RetryPolicy) -> pb.RetryPolicy:
     return pb.RetryPolicy(
         max_retries=policy.max_retries,
-        initial_delay=values.duration(policy.initial_delay),
+        initial_delay=times.duration(policy.initial_delay),
         multiplier=policy.multiplier,
     )
 
@@ -155,13 +156,13 @@ def _failure(failure: Failure) -> pb.TaskFailure:
 
 def _progress(progress: Progress) -> pb.TaskProgress:
     return pb.TaskProgress(
-        fraction=progress.fraction, message=progress.message, update_time=values.timestamp(progress.updated_at)
+        fraction=progress.fraction, message=progress.message, update_time=times.timestamp(progress.updated_at)
     )
 
 
 def _line(line: LogLine) -> pb.LogLine:
     return pb.LogLine(
-        sequence=line.sequence, time=values.timestamp(line.written_at), text=line.text, attempt=line.attempt
+        sequence=line.sequence, time=times.timestamp(line.written_at), text=line.text, attempt=line.attempt
     )
 
 

@@ -7,6 +7,7 @@ import re
 
 from automesh.core import paging
 from automesh.core.errors import ValidationError
+from automesh.mesh import times
 from automesh.orchestrator.v1 import work_service_pb2 as pb
 from services.orchestrator.convert import values
 from services.orchestrator.domain.agents import Agent, Capability, NewAgent
@@ -35,8 +36,8 @@ def registered(agent_id: str, terms: Terms, max_message_bytes: int) -> pb.Regist
     """The answer to Register; its time is that of the machine, good enough for people to compare clocks by."""
     response = pb.RegisterResponse(
         agent_id=agent_id,
-        heartbeat_interval=values.duration(terms.heartbeat),
-        lease_ttl=values.duration(terms.lease_ttl),
+        heartbeat_interval=times.duration(terms.heartbeat),
+        lease_ttl=times.duration(terms.lease_ttl),
         max_message_bytes=max_message_bytes,
     )
     response.server_time.GetCurrentTime()
@@ -111,7 +112,7 @@ def agent(agent: Agent) -> pb.AgentInfo:
         leases=agent.leases,
         connected=agent.connected,
         draining=agent.draining,
-        last_seen_time=values.timestamp(agent.last_seen_at),
+        last_seen_time=times.timestamp(agent.last_seen_at),
         version=agent.spec.version,
     )
 
@@ -135,7 +136,7 @@ def _response(event: Attached | Leased | Acked | Beat | Goaway) -> pb.WorkRespon
         case Acked():
             return pb.WorkResponse(ack=pb.Ack(lease_token=event.token, stale=event.stale))
         case Goaway():
-            return pb.WorkResponse(goaway=pb.Goaway(reconnect_after=values.duration(event.after)))
+            return pb.WorkResponse(goaway=pb.Goaway(reconnect_after=times.duration(event.after)))
         case Beat():
             return pb.WorkResponse(heartbeat=pb.Heartbeat())
 
@@ -150,7 +151,7 @@ def _lease(event: Leased) -> pb.Lease:
         description=task.spec.description,
         input=values.struct(task.spec.input),
         attempt=task.attempt,
-        timeout=values.duration(task.spec.timeout),
+        timeout=times.duration(task.spec.timeout),
         checkpoint=task.checkpoint,
         traceparent=task.traceparent,
     )

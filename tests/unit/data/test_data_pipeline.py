@@ -1,14 +1,18 @@
-"""Pipelines as messages: both ways, and every mistake with its field."""
+"""Pipelines out of messages: every field, and every mistake with its place."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from automesh.core.errors import ValidationError
-from services.data.convert.pipeline import pipeline_json, pipeline_of_json
+from services.data.convert.pipeline import pipeline_of_json
 from services.data.convert.reading import generator_of_json, read_options_of_json
+from services.data.domain.pipeline import steps
+from services.data.domain.pipeline.columns import ColumnType
+from services.data.domain.pipeline.expectations import Drift, Expectation
 from services.data.domain.pipeline.pipeline import Pipeline
 from services.data.domain.pipeline.steps import SplitMethod, SplitStep
 from services.data.domain.source import Encoding, FileFormat, Generator
@@ -43,12 +47,29 @@ EVERYTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_a_pipeline_goes_to_its_message_and_back_unchanged() -> None:
+def test_every_field_of_a_pipeline_is_read() -> None:
     pipeline = pipeline_of_json(EVERYTHING)
-    assert pipeline_json(pipeline) == EVERYTHING
+    assert (pipeline.series_column, pipeline.time_column) == ("s", "t")
+    expected = Expectation(
+        column="y", type=ColumnType.FLOAT32, min=0.0, max=1.0, not_null=True, unique=True, allowed=("1",),
+        pattern="a+", tolerance=0.1, drift=Drift(data_id="data_1", version=2, max_psi=0.3),
+    )  # fmt: skip
+    assert pipeline.steps == (
+        steps.SelectStep(columns=("x", "y"), rename={"x": "z"}),
+        steps.CastStep(types={"y": ColumnType.FLOAT32}, lenient=True),
+        steps.FillStep(columns=("y",), method=steps.FillMethod.VALUE, value=1.5),
+        steps.DropStep(columns=("q",), null_in=("*",), where="y > 3"),
+        steps.ClipStep(columns=(), lower=0.0, upper=None),
+        steps.ResampleStep(every=timedelta(hours=1), every_steps=0, aggregation=steps.Aggregation.LAST),
+        steps.DeriveStep(column="w", expression="lag(y, 2)"),
+        SplitStep(method=SplitMethod.TIME, test_fraction=0.2, validation_fraction=0.0, seed=7),
+        steps.ScaleStep(columns=(), method=steps.ScaleMethod.MIN_MAX),
+        steps.DeduplicateStep(columns=("y",)),
+        steps.ValidateStep(expectations=(expected,)),
+        steps.WindowStep(length=10, stride=5, horizon=1),
+    )
     assert pipeline.window is not None
     assert pipeline.window.apart == 5
-    assert [drift.reference for drift in pipeline.drifts()] == ["data_1/2"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from automesh.core.errors import Unavailable, ValidationError
 from automesh.core.ids import new_id
 from services.model.domain.registry.drift import ColumnShape
-from services.model.domain.registry.errors import AliasRaced, GatesNotPassed, VersionNotFound
+from services.model.domain.registry.errors import AliasRaced, GatesNotPassed
 from services.model.domain.registry.gates import (
     AliasGates,
     ComparisonGate,
@@ -24,7 +24,7 @@ from services.model.domain.registry.gates import (
 )
 from services.model.domain.registry.measuring import Measurer
 from services.model.domain.registry.model import Model, ModelText
-from services.model.domain.registry.moves import AliasRequest, NewMove
+from services.model.domain.registry.moves import NewMove
 from services.model.domain.registry.promotion import HOLD_FOR, MAX_REQUEST_TRIES, TRIES, Move, Promotion
 from services.model.domain.registry.version import ModelFile, NewVersion
 from services.model.fakes.model_store import FakeModelStore
@@ -73,7 +73,14 @@ class House:
         keeper = Measurer(self.probe if probe else None, self.statistics)
         return Promotion(store, self.store, keeper, make_id=new_id)
 
-    async def gated(self, *gates: Gate, alias: str = "champion", versions: list[dict[str, Any]] | None = None) -> None:
+    async def gated(
+        self,
+        *gates: Gate,
+        alias: str = "champion",
+        versions: list[dict[str, Any]] | None = None,
+        asks: Sequence[str] = (),
+    ) -> None:
+        """A model whose versions ask for aliases."""
         text = ModelText(name="prices", gates=(AliasGates(alias, gates),))
         self.model_id = (await self.store.create(new_id("model"), TENANT, text, "user_1")).model_id
         for fields in versions or [{}, {}]:
@@ -88,7 +95,7 @@ class House:
                 "data_id": "data_1",
                 "data_version": 1,
             }
-            await self.store.add_version(TENANT, self.model_id, new_id("run"), NewVersion(**(plain | fields)), ())
+            await self.store.add_version(TENANT, self.model_id, new_id("run"), NewVersion(**(plain | fields)), asks)
 
     async def move(self, version: int, *, alias: str = "champion", reason: str = "") -> Model:
         return (await self.promotion.move(self.asked(version, alias=alias, reason=reason)))[0]
@@ -264,13 +271,10 @@ async def test_a_move_that_always_races_gives_up(house: House) -> None:
 
 
 # ---------------------------------------------------------------------- requests
-def wish(house: House, alias: str, version: int = 1) -> AliasRequest:
-    return AliasRequest(tenant_id=TENANT, model_id=house.model_id, version=version, alias=alias, requested_by="user_9")
-
-
 async def test_aliases_that_a_version_asks_for_move_each_for_itself(house: House) -> None:
-    await house.gated(MetricGate("val/loss", "<=", 0.1))
-    await house.promotion.request([wish(house, "champion"), wish(house, "candidate")])
+    asking = [{"created_by": "user_9"}]
+    await house.gated(MetricGate("val/loss", "<=", 0.1), versions=asking, asks=["champion", "candidate"])
+    await house.promotion.settle_soon(house.model_id)
     assert await house.aliases() == {"candidate": 1}
     assert [move.moved_by for move in await house.moves()] == ["user_9"]
     assert await house.promotion.settle_due() == 0  # the refused one is not asked again
@@ -290,8 +294,8 @@ class FlakyStore(FakeModelStore):
 async def flaky(house: House) -> Promotion:
     house.store = FlakyStore(lambda: house.now)
     promotion = house.over(house.store)
-    await house.gated()
-    await promotion.request([wish(house, "champion")])
+    await house.gated(versions=[{}], asks=["champion"])
+    await promotion.settle_soon(house.model_id)
     assert await house.aliases() == {}
     return promotion
 
@@ -312,13 +316,6 @@ async def test_what_can_never_be_decided_is_given_up(house: House) -> None:
         house.now += HOLD_FOR + timedelta(seconds=1)
         rounds += await promotion.settle_due()
     assert rounds == MAX_REQUEST_TRIES
-
-
-async def test_a_request_for_nothing_is_refused_at_once(house: House) -> None:
-    await house.gated()
-    with pytest.raises(VersionNotFound):
-        await house.promotion.request([wish(house, "champion", version=9)])
-    await house.promotion.request([])
 
 
 @pytest.mark.parametrize(

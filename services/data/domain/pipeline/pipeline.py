@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from automesh.core.errors import ValidationError
 from services.data.domain.pipeline.columns import check_column_name
-from services.data.domain.pipeline.expectations import Drift
 from services.data.domain.pipeline.steps import (
     CastStep,
     DropStep,
@@ -17,7 +16,6 @@ from services.data.domain.pipeline.steps import (
     SplitMethod,
     SplitStep,
     Step,
-    ValidateStep,
     WindowStep,
 )
 
@@ -63,11 +61,6 @@ class Pipeline:
     def split_method(self, split: SplitStep) -> SplitMethod:
         """The method of a split, where it leaves that to the columns."""
         return split.method or (SplitMethod.SERIES if self.series_column else SplitMethod.TIME)
-
-    def drifts(self) -> list[Drift]:
-        """Every comparison with an earlier version."""
-        expectations = (e for step in self.steps if isinstance(step, ValidateStep) for e in step.expectations)
-        return [expectation.drift for expectation in expectations if expectation.drift is not None]
 
     def _check_place(self, path: str, step: Step) -> None:
         keys = [name for name in (self.series_column, self.time_column) if name]

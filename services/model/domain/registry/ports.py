@@ -111,10 +111,6 @@ class ModelStore(Protocol):
 class AliasRequests(Protocol):
     """Aliases that new versions ask for: decided soon, once each, by whichever replica takes them."""
 
-    async def add(self, requests: Sequence[AliasRequest]) -> None:
-        """Remembers them; one that is there stays as it is. Raises VersionNotFound."""
-        ...
-
     async def take(self, *, limit: int, hold_for: timedelta, model_id: str = "") -> Sequence[AliasRequest]:
         """Those that are due, kept from other replicas for `hold_for`; with `model_id` only of that model."""
         ...

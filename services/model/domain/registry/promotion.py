@@ -102,12 +102,6 @@ class Promotion:
         return await self._store.move(tenant_id, model_id, move)
 
     # ------------------------------------------------------------------ what new versions ask for
-    async def request(self, requests: Sequence[AliasRequest]) -> None:
-        """Remembers what a version asks for, and decides it at once unless that takes long."""
-        if requests:
-            await self._requests.add(requests)
-            await self.settle_soon(requests[0].model_id)
-
     async def settle_soon(self, model_id: str) -> None:
         """Decides what versions of a model ask for. What cannot be decided now, the loop does later."""
         with suppress(TimeoutError, AutomationError):

@@ -10,7 +10,7 @@ from services.model.domain.alias import check_alias
 from services.model.domain.pages import cut
 from services.model.domain.registry.errors import ModelHasAliases, model_trains
 from services.model.domain.registry.model import Model, ModelText, check_description, check_name
-from services.model.domain.registry.moves import AliasMove, AliasRequest, check_reason
+from services.model.domain.registry.moves import AliasMove, check_reason
 from services.model.domain.registry.ports import Blobs, Deletion, ModelQuery, ModelStore
 from services.model.domain.registry.promotion import Promotion
 from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
@@ -53,7 +53,7 @@ class Registry:
     ) -> int:
         """Registers what a run left behind; returns the version. The same run may say it again.
 
-        `aliases` are remembered with it, as by `request_aliases`, which then need not be called for them. Raises
+        `aliases` are remembered with it: each moves if its gates pass, now or (the answer takes long) soon. Raises
         ModelNotFound, RunTokenStale unless `holder` (empty: not asked) holds the run still, and for more than
         MAX_ALIASES_ASKED or malformed ones ValidationError.
         """
@@ -66,21 +66,6 @@ class Registry:
     async def version_of_run(self, tenant_id: str, run_id: str) -> ModelVersion | None:
         """The version that came of a run."""
         return await self._store.version_of_run(tenant_id, run_id)
-
-    async def request_aliases(
-        self, tenant_id: str, model_id: str, version: int, aliases: Sequence[str], by: str
-    ) -> None:
-        """A new version asks for aliases: each moves if its gates pass, now or (the answer takes long) soon.
-
-        Raises nothing because of a gate; what came of it shows in the moves and in `check_gates`.
-        """
-        _check_aliases(aliases)
-        await self._promotion.request(
-            [
-                AliasRequest(tenant_id=tenant_id, model_id=model_id, version=version, alias=alias, requested_by=by)
-                for alias in aliases
-            ]
-        )
 
     # ------------------------------------------------------------------ for people
     async def get(self, tenant_id: str, model_id: str) -> Model:

@@ -42,7 +42,6 @@ class GraphStepping:
         self._shares = torch.full((batch,), 1.0 / batch, device=device)
         self._counted = torch.ones(batch, device=device)
         self.losses = torch.zeros((), dtype=torch.float64, device=device)
-        self._batch = batch
         self._filled = batch
         self._graph = self._record(device)
 

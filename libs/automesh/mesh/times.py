@@ -1,4 +1,4 @@
-"""Times and durations, both ways."""
+"""Times and durations of messages, both ways: the one place where protobuf's and Python's meet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def moment(message: Timestamp, *, field: str) -> datetime:
     try:
         return message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise ValidationError(f"{field} is not a time: {error}", field=field) from error
+        raise ValidationError(f"{field} is not a time between the years 1 and 9999", field=field) from error
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
