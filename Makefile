@@ -75,8 +75,8 @@ bench-data: setup .tools/bench-data/ready ## Print how fast data is processed be
 	@.tools/bench-data/bin/pip install --quiet --requirement constraints-bench-data.txt
 	@touch $@
 
-bench-models: setup-model .tools/bench-models/ready ## Print how fast models are trained beside a plain PyTorch loop and Lightning (minutes)
-	@$(BIN)/python -m bench models
+bench-models: setup-model .tools/bench-models/ready .tools/tritonclient/ready ## Print how fast models train and predict beside PyTorch and Lightning (minutes)
+	@$(BIN)/python -m bench models predict
 
 .tools/bench-models/ready: constraints-bench-models.txt
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target .tools/bench-models --requirement constraints-bench-models.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import psutil
 from pydantic import Field
 
 from automesh.mesh.settings import MeshSettings
@@ -49,7 +50,10 @@ class Settings(MeshSettings):
         description="how much of them may stay, unencrypted, while no training uses it",
     )
     program_memory_bytes: int = Field(
-        0, ge=0, description="what the program of a data_processing or model_training task may allocate; 0: no limit"
+        default_factory=lambda: psutil.virtual_memory().total * 3 // 4,
+        ge=0,
+        description="what the program of a data_processing or model_training task may allocate; empty: three quarters "
+        "of the machine's memory; 0: no limit",
     )
     program_silence_s: float = Field(
         120.0, gt=0, description="a program that says nothing for so long is taken to hang, and stopped"

@@ -11,7 +11,7 @@ from automesh.core.ids import new_id
 from automesh.testing.blobs import FakeBlobStore
 from services.data.convert.orders import order_of_input
 from services.data.domain.dataset import NewDataset
-from services.data.domain.fetching import UrlFetcher
+from services.data.domain.fetching import MAX_UNDER_WAY, UrlFetcher
 from services.data.domain.follower import TaskFollower
 from services.data.domain.intake import UploadIntake
 from services.data.domain.maker import VersionMaker
@@ -126,6 +126,15 @@ async def test_a_claim_is_asked_to_come_again_while_a_fetch_lasts() -> None:
     assert error.value.retry_after is not None
     await house.fetcher.close()
     assert house.blobs.blobs == {}
+
+
+async def test_no_more_than_so_many_files_are_fetched_ahead_and_a_claim_still_gets_its_own() -> None:
+    house = House()
+    house.urls.gate.clear()
+    versions = [await house.make(url={"url": URL}) for _ in range(MAX_UNDER_WAY + 1)]
+    assert len(house.fetcher._running) == MAX_UNDER_WAY
+    house.urls.gate.set()
+    assert (await house.fetcher.fetched(await house.get(versions[-1]))).size == 4
 
 
 async def test_clean_up_forgets_what_is_old_and_deletes_its_bytes() -> None:
