@@ -9,11 +9,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
+import pytest
+
+from automesh.core.errors import AutomationError, ValidationError
 from automesh.data.v1 import data_service_pb2 as pb
 from automesh.data.v1 import data_service_pb2_grpc as rpc
 from automesh.data.v1 import dataset_pb2
 from automesh.data.v1 import processing_service_pb2 as work_pb
 from automesh.data.v1 import processing_service_pb2_grpc as work_rpc
+from automesh.mesh.errors import from_rpc_error
 from automesh.storage.blobs import EncryptedBlobStore
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
@@ -157,3 +162,17 @@ async def data_service(postgres: PostgresForTests, tmp_path: Path) -> AsyncItera
         engine = DataEngine(database, sealer, outside, options)
         async with engine.open() as bounds, in_process_mesh("data", bounds) as mesh:
             yield Served(engine, mesh, tasks, urls, folder, database)
+
+
+async def refused(call: Any) -> AutomationError:
+    """The error that the call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return from_rpc_error(error.value)
+
+
+async def invalid(call: Any) -> ValidationError:
+    """The error of a call that is wrong in itself; it names the fields."""
+    error = await refused(call)
+    assert isinstance(error, ValidationError)
+    return error

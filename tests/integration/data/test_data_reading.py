@@ -5,28 +5,19 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import grpc
 import pytest
 
-from automesh.core.errors import AutomationError
 from automesh.data.v1 import data_service_pb2 as pb
 from automesh.data.v1 import processing_service_pb2 as work_pb
 from automesh.data.v1 import processing_service_pb2_grpc as work_rpc
 from automesh.data.v1 import source_pb2
 from automesh.mesh.acting import SUBJECT, TENANT
-from automesh.mesh.errors import from_rpc_error
 from automesh.storage.postgres import ENGINE
 from services.data.convert import datasets
-from tests.integration.data.data_house import MIB, Served
+from tests.integration.data.data_house import MIB, Served, invalid, refused
 
 pytestmark = pytest.mark.postgres
 TRAINS = ((TENANT, "default"), (SUBJECT, "user_test"))
-
-
-async def refused(call: Any) -> AutomationError:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await call
-    return from_rpc_error(error.value)
 
 
 async def dependents(served: Served) -> work_rpc.ProcessingServiceStub:
@@ -45,8 +36,8 @@ async def test_an_upload_is_kept_sealed_and_described(served: Served) -> None:
 
 
 async def test_a_file_that_is_not_the_one_announced_is_refused_and_goes(served: Served) -> None:
-    error = await refused(served.upload(b"a\n1\n", sha256="0" * 64))
-    assert (error.reason, error.violations[0].field) == ("CHECKSUM_MISMATCH", "sha256")  # type: ignore[attr-defined]
+    error = await invalid(served.upload(b"a\n1\n", sha256="0" * 64))
+    assert (error.reason, error.violations[0].field) == ("CHECKSUM_MISMATCH", "sha256")
     assert await served.engine.housekeeping.sweep() == 1
     assert served.blobs() == []
     good = hashlib.sha256(b"a\n1\n").hexdigest()
@@ -102,9 +93,9 @@ async def test_datasets_are_listed_latest_change_first_in_pages(served: Served) 
     labelled = await stub.ListDatasets(pb.ListDatasetsRequest(label="n=c"))
     assert [each.name for each in labelled.datasets] == ["c"]
     mixed = pb.ListDatasetsRequest(page_token=first.next_page_token, label="n=c")
-    assert (await refused(stub.ListDatasets(mixed))).violations[0].field == "page_token"  # type: ignore[attr-defined]
+    assert (await invalid(stub.ListDatasets(mixed))).violations[0].field == "page_token"
     bad = pb.ListDatasetsRequest(label="nonsense")
-    assert (await refused(stub.ListDatasets(bad))).violations[0].field == "label"  # type: ignore[attr-defined]
+    assert (await invalid(stub.ListDatasets(bad))).violations[0].field == "label"
 
 
 async def test_versions_are_listed_newest_first_in_pages(served: Served) -> None:
@@ -161,8 +152,8 @@ async def test_the_first_rows_are_shown_in_the_order_of_the_columns(served: Serv
     assert [list(row) for row in whole.rows] == [[1.0, "x"], [2.0, None]]
     error = await refused(stub.PreviewDataset(pb.PreviewDatasetRequest(data_id=made.data_id, part="test")))
     assert (error.reason, "only train" in error.message) == ("PART_NOT_FOUND", True)
-    error = await refused(stub.PreviewDataset(pb.PreviewDatasetRequest(data_id=made.data_id, rows=101)))
-    assert error.violations[0].field == "rows"  # type: ignore[attr-defined]
+    error = await invalid(stub.PreviewDataset(pb.PreviewDatasetRequest(data_id=made.data_id, rows=101)))
+    assert error.violations[0].field == "rows"
 
 
 async def test_statistics_come_as_they_were_stored(served: Served) -> None:
@@ -233,8 +224,8 @@ async def test_a_dataset_in_use_is_not_deleted_unless_forced_with_a_reason(serve
     stub = await served.data()
     error = await refused(stub.DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id)))
     assert (error.reason, "model model_a/1" in error.message) == ("DATASET_IN_USE", True)
-    error = await refused(stub.DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id, force=True)))
-    assert error.violations[0].field == "reason"  # type: ignore[attr-defined]
+    error = await invalid(stub.DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id, force=True)))
+    assert error.violations[0].field == "reason"
     await stub.DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id, force=True, reason="GDPR request 7"))
     assert served.mesh.audited[-1].reason == "GDPR request 7"
     assert served.mesh.audited[-1].resource == made.data_id
@@ -249,7 +240,9 @@ async def test_a_dataset_whose_models_are_gone_is_deleted(served: Served) -> Non
     for number in (1, 2):
         await model.AddDependent(_uses(made.data_id, number), metadata=TRAINS)
     await model.RemoveDependent(work_pb.RemoveDependentRequest(model_id="model_a"), metadata=TRAINS)
-    await (await served.data()).DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id))
+    stub = await served.data()
+    await stub.DeleteDataset(pb.DeleteDatasetRequest(data_id=made.data_id))
+    assert (await refused(stub.GetDataset(pb.GetDatasetRequest(data_id=made.data_id)))).reason == "DATASET_NOT_FOUND"
 
 
 async def test_a_dataset_that_another_one_is_made_of_is_not_deleted(served: Served) -> None:

@@ -5,27 +5,19 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import grpc
 import pytest
 
-from automesh.core.errors import AutomationError, Unavailable
+from automesh.core.errors import Unavailable
 from automesh.data.v1 import data_service_pb2 as pb
 from automesh.data.v1 import dataset_pb2
 from automesh.data.v1 import processing_service_pb2 as work_pb
 from automesh.data.v1 import processing_service_pb2_grpc as work_rpc
-from automesh.mesh.errors import from_rpc_error
 from automesh.storage.postgres import ENGINE
 from services.data.domain.follower import TaskFollower
-from tests.integration.data.data_house import Served
+from tests.integration.data.data_house import Served, invalid, refused
 
 pytestmark = pytest.mark.postgres
 URL = "https://files.test/deep/rows.csv?x=1"
-
-
-async def refused(call: Any) -> AutomationError:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await call
-    return from_rpc_error(error.value)
 
 
 async def version(served: Served, data_id: str, number: int = 1) -> dataset_pb2.DatasetVersion:
@@ -58,8 +50,8 @@ async def test_two_claims_at_once_of_a_task_made_by_hand_make_one_dataset(served
 
 async def test_an_input_that_nobody_can_follow_is_refused_by_its_field(served: Served) -> None:
     served.tasks.add("task_hand", {"name": "x", "source": {"generator": {"kind": "square"}}})
-    error = await refused(served.claim("task_hand"))
-    assert error.violations[0].field == "source.generator.kind"  # type: ignore[attr-defined]
+    error = await invalid(served.claim("task_hand"))
+    assert error.violations[0].field == "source.generator.kind"
 
 
 async def test_a_task_cannot_claim_the_version_of_another_task(served: Served) -> None:
@@ -134,8 +126,8 @@ async def _claimed(stub: work_rpc.ProcessingServiceStub, request: Any) -> work_p
 
 
 async def test_a_url_that_is_not_allowed_is_refused_at_once(served: Served) -> None:
-    error = await refused(served.process(name="x", source={"url": {"url": "https://elsewhere.test/x"}}))
-    assert (error.reason, error.violations[0].field) == ("URL_REFUSED", "source.url.url")  # type: ignore[attr-defined]
+    error = await invalid(served.process(name="x", source={"url": {"url": "https://elsewhere.test/x"}}))
+    assert (error.reason, error.violations[0].field) == ("URL_REFUSED", "source.url.url")
 
 
 # ---------------------------------------------------------------------- tasks that end elsewhere

@@ -6,27 +6,19 @@ import json
 from typing import Any
 
 import asyncpg
-import grpc
 import pytest
 
 from automesh.core.errors import AutomationError, Exhausted
 from automesh.data.v1 import data_service_pb2 as pb
 from automesh.data.v1 import dataset_pb2
 from automesh.data.v1 import processing_service_pb2 as work_pb
-from automesh.mesh.errors import from_rpc_error
 from automesh.storage.postgres import ENGINE
 from services.data.domain.version import FileInfo, StoredFile
-from tests.integration.data.data_house import Served
+from tests.integration.data.data_house import Served, invalid, refused
 
 pytestmark = pytest.mark.postgres
 READY, REJECTED = dataset_pb2.VERSION_STATE_READY, dataset_pb2.VERSION_STATE_REJECTED
 PROCESSING, FAILED = dataset_pb2.VERSION_STATE_PROCESSING, dataset_pb2.VERSION_STATE_FAILED
-
-
-async def refused(call: Any) -> AutomationError:
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await call
-    return from_rpc_error(error.value)
 
 
 async def version(served: Served, data_id: str, number: int = 0) -> dataset_pb2.DatasetVersion:
@@ -86,8 +78,8 @@ async def _submitted(served: Served) -> str:
 async def test_a_wait_that_is_too_long_is_refused_by_its_field(served: Served) -> None:
     request = pb.ProcessDataRequest(name="x", source={"generator": {"samples": 1}})
     request.wait.seconds = 61
-    error = await refused((await served.data()).ProcessData(request))
-    assert (error.reason, error.violations[0].field) == ("VALIDATION", "wait")  # type: ignore[attr-defined]
+    error = await invalid((await served.data()).ProcessData(request))
+    assert (error.reason, error.violations[0].field) == ("VALIDATION", "wait")
     assert served.tasks.tasks == {}
 
 
