@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -59,7 +59,7 @@ def begin(person: Person, spec: Json) -> Json:
     return person.done("POST", "/models/train", json={"spec": spec})
 
 
-def updates(person: Person, run_id: str, *, after: int = 0) -> Iterator[Json]:
+def updates(person: Person, run_id: str, *, after: int = 0) -> Generator[Json]:
     """What the watch says, from the point after `after`, until it ends or breaks off."""
     headers = {"authorization": person.authorization()}
     query = {"fromSequence": str(after)}
@@ -76,7 +76,7 @@ def followed(person: Person, run_id: str, *, after: int = 0) -> list[Json]:
     def look() -> bool:
         last = max((int(update["sequence"]) for update in seen), default=after)
         try:
-            with closing(updates(person, run_id, after=last)) as watch:  # type: ignore[type-var]
+            with closing(updates(person, run_id, after=last)) as watch:
                 seen.extend(watch)
         except (httpx.HTTPError, KeyError, AssertionError):  # broken off, ended by an error, or refused for now
             return False

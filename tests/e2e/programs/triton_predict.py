@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import tritonclient.grpc as triton  # type: ignore[import-not-found]
+import tritonclient.grpc as triton  # type: ignore[import-not-found] # in an environment of its own
 
 
 def main() -> None:

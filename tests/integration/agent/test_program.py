@@ -46,9 +46,8 @@ async def heard(argv: list[str], folder: Path, said: list[str] | None = None, **
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    """Nobody tells when the process of another ends."""
     async with asyncio.timeout(LIMIT_S):
-        while not fact():  # noqa: ASYNC110
+        while not fact():  # noqa: ASYNC110 # nobody announces the end of a process that is not our child
             await asyncio.sleep(0.01)
 
 
@@ -234,7 +233,8 @@ async def test_a_program_does_not_outlive_a_killed_agent_or_guard(victim: str, t
         f"'--', sys.executable, '-c', {(SAYS + code)!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
         "print(guard.pid, guard.stdout.readline().decode(), flush=True)\nguard.wait()"
     )
-    with subprocess.Popen([sys.executable, "-c", agent], stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220
+    run = [sys.executable, "-c", agent]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:  # noqa: ASYNC220 # it starts at once
         assert process.stdout is not None
         guarding, _, event = (await asyncio.to_thread(process.stdout.readline)).partition(" ")
         program = int(event.partition('"pid": ')[2].strip("} \n"))

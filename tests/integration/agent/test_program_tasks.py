@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,10 @@ async def test_a_run_that_was_claimed_by_another_stops_the_trainer(works: Works)
 async def test_a_trainer_that_is_stopped_leaves_a_checkpoint(works: Works, stops: str) -> None:
     works.model.job = json.dumps({"op": "train", "hangs": True}).encode()
     token = works.orchestrator.lease("model_training", {})
-    commits: Callable[[], list[Any]] = lambda: works.model.of(training_service_pb2.CommitCheckpointRequest)  # noqa: E731
+
+    def commits() -> list[training_service_pb2.CommitCheckpointRequest]:
+        return works.model.of(training_service_pb2.CommitCheckpointRequest)
+
     await works.model.until(lambda: len(commits()) == 1)
     if stops == "the agent stops":
         works.stopping.set()

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from automesh.core.errors import ValidationError
 from services.model.domain.training.errors import PartMissing, TrainingDiverged
 from services.model.trainer.state.saver import folders
-from tests.integration.model.lessons import lesson, same
+from tests.integration.model.lessons import Lesson, lesson, same
 from tests.integration.model.training_folder import TRANSFORMER, Folder, curve, of_kind, rows
 
 pytestmark = pytest.mark.torch
@@ -120,6 +120,11 @@ def test_a_checkpoint_that_came_with_the_job_is_gone_on_from(tmp_path: Path) -> 
     assert same(lesson(whole.path).weights, rest.weights)
 
 
+def last_step(done: Lesson) -> int:
+    assert done.loop is not None
+    return max(point.step for point in done.loop.state.history)
+
+
 def test_accumulated_batches_learn_as_one_big_batch(tmp_path: Path) -> None:
     still = {"architecture": {"lstm": {"hidden": 8, "layers": 2, "dropout": 0}}}
     for folder, batch, accumulate in (("big", 16, 1), ("small", 4, 4), ("uneven", 6, 3)):
@@ -128,8 +133,7 @@ def test_accumulated_batches_learn_as_one_big_batch(tmp_path: Path) -> None:
     big, small = (lesson(tmp_path / folder) for folder in ("big", "small"))
     for name, tensor in big.weights.items():
         assert torch.allclose(tensor, small.weights[name], atol=1e-6), name
-    assert max(p.step for p in big.loop.state.history) == max(p.step for p in small.loop.state.history) == 6  # type: ignore[union-attr]
-    assert max(p.step for p in lesson(tmp_path / "uneven").loop.state.history) == 6  # type: ignore[union-attr]
+    assert last_step(big) == last_step(small) == last_step(lesson(tmp_path / "uneven")) == 6
 
 
 def test_early_stopping_ends_the_training_and_keeps_the_best_weights(tmp_path: Path) -> None:

@@ -178,8 +178,8 @@ async def updates(call: Any) -> list[run_pb2.RunUpdate]:
 
 
 async def next_update(call: Any) -> run_pb2.RunUpdate:
-    message = await asyncio.wait_for(call.read(), LIMIT_S)
-    return message.update  # type: ignore[no-any-return]
+    message: pb.WatchTrainingResponse = await asyncio.wait_for(call.read(), LIMIT_S)
+    return message.update
 
 
 def steps(seen: Sequence[run_pb2.RunUpdate]) -> list[int]:
@@ -455,7 +455,7 @@ async def test_a_sweep_runs_to_its_end_with_two_replicas(stand: Stand) -> None:
                     agent = await first.agent()
                     await agent.claim(stand.queue.lease(task_id))
                     await agent.finish()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # nobody announces how a sweep gets on: whoever wants to know asks again
         assert sweep.state == run_pb2.RUN_STATE_COMPLETED
         assert len(sweep.runs) == len(stand.queue.tasks) == 4
         assert {each.parameters["optimization.learning_rate"] for each in sweep.runs} == {"0.1", "0.2", "0.3", "0.4"}

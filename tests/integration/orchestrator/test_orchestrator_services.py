@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -14,9 +16,9 @@ from automesh.testing.wire import OrchestratorOnWire, task_request
 pytestmark = pytest.mark.postgres
 
 
-async def code_of(call: object) -> grpc.StatusCode:
+async def code_of(call: Awaitable[object]) -> grpc.StatusCode:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call  # type: ignore[misc]
+        await call
     return caught.value.code()
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,11 +100,11 @@ class Names:
 
 
 def client(
-    server: Server, *, entry: str = "", names: Names | None = None, trusted: bool = True, **limits: float
+    server: Server, *, entry: str = "", names: Names | None = None, trusted: bool = True, **limits: Any
 ) -> OutboundClient:
     return OutboundClient(
         AllowList.parse([entry or f"{server.url()} private"]),
-        limits=OutboundLimits(**{"total_s": LIMIT_S, **limits}),  # type: ignore[arg-type]
+        limits=OutboundLimits(**{"total_s": LIMIT_S, **limits}),
         ca_file=server.ca_file if trusted else None,
         resolve=names or Names(["127.0.0.1"]),
     )
@@ -222,7 +223,7 @@ async def test_a_body_that_trickles_is_given_up_when_the_time_is_over(server: Se
         while True:
             writer.write(b"x")
             await writer.drain()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # how slowly it trickles: nothing is waited for
 
     url = server.at("/", behave)
     await refused(client(server, total_s=0.5, silence_s=0.2), url, Unreachable)

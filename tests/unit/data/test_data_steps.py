@@ -182,7 +182,7 @@ def test_expressions(process: Any, expression: str, expected: list[Any]) -> None
     frame = long(
         x=[1.0, 2.0, math.nan, 4.0, 5.0, 6.0],
         n=[1, 2, 3, 4, 5, 6],
-        d=[datetime(2026, 1, 31, 12)] * 6,  # noqa: DTZ001
+        d=[datetime(2026, 1, 31, 12)] * 6,  # noqa: DTZ001 # moments of frames are UTC
     )
     outcome = process(frame, {"derive": {"column": "z", "expression": expression}}, **KEYS)
     assert values(outcome, "z") == (

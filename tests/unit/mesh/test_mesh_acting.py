@@ -1,6 +1,6 @@
 """Acting for somebody: what a trusted service may say of whom it calls for, and who may not say it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 
 import grpc
 import pytest
@@ -92,9 +92,9 @@ async def mesh(audit: Audit) -> AsyncGenerator[InProcessMesh]:
         yield running
 
 
-async def refusal(call: object) -> AutomationError:
+async def refusal(call: Awaitable[object]) -> AutomationError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call  # type: ignore[misc]
+        await call
     return from_rpc_error(caught.value)
 
 
@@ -227,7 +227,7 @@ async def test_a_call_that_carries_a_token_does_not_say_for_whom_it_is_as_well()
         def unary_unary(self, *_: object, **__: object) -> object:
             return lambda *_request, metadata, **_options: sent.append(metadata)
 
-    call = MeshChannel(Recording()).unary_unary("/x.Y/Z")  # type: ignore[arg-type]
+    call = MeshChannel(Recording()).unary_unary("/x.Y/Z")  # type: ignore[arg-type] # the part that is used
     with acting_for("acme", "user_ann"):
         call(b"", metadata=(("authorization", "Bearer x"),))
         call(b"")

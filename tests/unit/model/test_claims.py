@@ -384,10 +384,10 @@ async def test_a_crash_between_version_and_completion_makes_no_second_version(ho
 
     await house.upload(claimed.token, "model/model.safetensors", b"trained")
     outcome = Outcome(files=("model/model.safetensors",))
-    house.store.change = dies  # type: ignore[method-assign,assignment]
+    house.store.change = dies  # type: ignore[method-assign,assignment] # until it is put back
     with pytest.raises(Unavailable):
         await house.reporting.complete(claimed.token, outcome, tenant_id="")
-    house.store.change = change  # type: ignore[method-assign]
+    house.store.change = change  # type: ignore[method-assign] # as it was
     assert len(house.registry.versions) == 1
     second = await house.claim(claimed.run)  # another attempt finds it done
     assert second.finished

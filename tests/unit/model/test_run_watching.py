@@ -176,7 +176,7 @@ async def test_a_watch_bears_a_database_that_is_away_for_a_moment(house: Trainin
             raise Unavailable("away")
         return await stamp(tenant_id, run_id)
 
-    house.store.stamp = away  # type: ignore[method-assign]
+    house.store.stamp = away  # type: ignore[method-assign] # away for a while
     await house.report(claimed.token, 1, 1)
     assert steps(await next_of(sights)) == [1]
     assert failures >= 4

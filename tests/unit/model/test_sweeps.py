@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,10 +33,10 @@ def house() -> TrainingHouse:
     return TrainingHouse(FakeBlobStore())
 
 
-def grid(house: TrainingHouse, *values: str, **changes: object) -> NewSweep:
+def grid(house: TrainingHouse, *values: str, **changes: Any) -> NewSweep:
     parameters = choices.grid([Parameter(path=RATE, values=values)])
     new = NewSweep(spec=house.specs.read(SPEC), method=SweepMethod.GRID, parameters=tuple(parameters))
-    return replace(new, **changes)  # type: ignore[arg-type]
+    return replace(new, **changes)
 
 
 async def start(house: TrainingHouse, new: NewSweep, request_id: str = "") -> Sweep:
@@ -94,9 +95,9 @@ def test_draws_stay_in_their_range_and_repeat_with_the_seed(seed: int, trials: i
         {"path": RATE, "values": ("adam",)},
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
+def test_a_parameter_that_makes_no_sense_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Parameter(**bad)  # type: ignore[arg-type]
+        Parameter(**bad)
 
 
 def test_bounds_of_sweeps_are_held() -> None:
@@ -112,7 +113,7 @@ def test_bounds_of_sweeps_are_held() -> None:
 
 
 def test_a_request_has_its_defaults() -> None:
-    request = pb.StartSweepRequest(method="SWEEP_METHOD_HALVING")  # type: ignore[arg-type]
+    request = pb.StartSweepRequest(method=pb.SWEEP_METHOD_HALVING)
     request.spec.name = "x"
     request.spec.data.data_id = "data_1"
     request.spec.data.targets.append("a")
