@@ -7,6 +7,8 @@ import json
 import math
 from typing import Any
 
+import pytest
+
 from services.model.trainer.reporter import HEARTBEAT_S, MAX_POINTS, Point, Reporter
 
 
@@ -32,10 +34,11 @@ def test_many_points_go_in_lines_that_are_short_enough() -> None:
     assert all(line["progress"] == {"epoch": 1} for line in said(stream))
 
 
-def test_a_process_that_is_not_to_speak_keeps_silent() -> None:
+def test_a_process_that_is_not_to_speak_keeps_silent(capfd: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(None)
     reporter.progress(0.5, "half")
     reporter.done({})
+    assert capfd.readouterr() == ("", "")
 
 
 def test_work_that_has_just_spoken_gives_no_sign_of_life() -> None:

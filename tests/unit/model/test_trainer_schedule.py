@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,8 @@ from services.model.domain.training.optimization import SCHEDULES, Optimization
 from services.model.trainer.learning.schedule import PLATEAU_PATIENCE, Plateau, rate
 
 
-def rates(steps: int, **plan: object) -> list[float]:
-    optimization = Optimization(learning_rate=0.5, **plan)  # type: ignore[arg-type]
+def rates(steps: int, **plan: Any) -> list[float]:
+    optimization = Optimization(learning_rate=0.5, **plan)
     return [rate(optimization, step, steps, Plateau()) for step in range(steps)]
 
 
@@ -75,4 +77,5 @@ def test_a_loss_that_falls_begins_the_patience_anew() -> None:
 )
 def test_no_rate_is_ever_negative_or_above_the_top(schedule: str, steps: int, warmup: int) -> None:
     found = rates(steps, schedule=schedule, warmup_steps=0 if schedule == "one_cycle" else warmup)
+    assert len(found) == steps
     assert all(0 <= value <= 0.5 for value in found)

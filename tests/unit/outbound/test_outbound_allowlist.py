@@ -34,7 +34,8 @@ LIST = AllowList.parse(
     ],
 )
 def test_what_stands_below_a_prefix_is_allowed(url: str) -> None:
-    LIST.find(url)
+    target, private = LIST.find(url)
+    assert private == (target.host == "127.0.0.1")
 
 
 @pytest.mark.parametrize(
