@@ -18,14 +18,14 @@ async def test_a_loop_survives_any_failure() -> None:
         if failures:
             raise failures.pop(0)
         happened.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async with running({"step": step}):
         await asyncio.wait_for(happened.wait(), LIMIT_S)
 
 
 async def test_a_loop_ends_when_cancelled() -> None:
-    task = asyncio.create_task(keep_running("x", lambda: asyncio.sleep(60)))
+    task = asyncio.create_task(keep_running("x", lambda: asyncio.Event().wait()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,6 +1,7 @@
 """Watching a task on the fake store: hints, polling, bounds, and an absent database."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -56,8 +57,8 @@ async def finish(store: Store) -> None:
     await store.settle([Outcome(LEASE, "a", result=Document())])
 
 
-async def next_of(updates: object) -> TaskUpdate:
-    return await asyncio.wait_for(anext(updates), 5)  # type: ignore[call-overload] # an async generator
+async def next_of(updates: AsyncIterator[TaskUpdate]) -> TaskUpdate:
+    return await asyncio.wait_for(anext(updates), 5)
 
 
 async def test_the_state_comes_first_and_the_watch_ends_with_the_task(store: Store) -> None:

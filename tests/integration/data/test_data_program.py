@@ -106,7 +106,7 @@ supervisor.HEARTBEAT_S, supervisor.LOOK_EVERY_S = 0.05, 0.02
 def work():
     end = time.monotonic() + 1
     while time.monotonic() < end:
-        sys.argv[1] == "hang" and time.sleep(0.5)
+        sys.argv[1] == "hang" and time.sleep(0.5)  # this is the hang
     print('{"kind":"done"}', flush=True)
 sys.exit(supervisor.supervise(work))
 """

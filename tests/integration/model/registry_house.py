@@ -90,11 +90,11 @@ class RegistryHouse:
         self, tenant_id: str = TENANT, permissions: Sequence[str] = PEOPLE
     ) -> model_service_pb2_grpc.ModelServiceAsyncStub:
         channel = await self.mesh.signed_in(permissions, tenant_id=tenant_id, subject="user_ann")
-        return model_service_pb2_grpc.ModelServiceStub(channel)  # type: ignore[return-value] # on an aio channel
+        return model_service_pb2_grpc.ModelServiceStub(channel)
 
     async def webhooks(self, tenant_id: str = TENANT) -> webhook_service_pb2_grpc.WebhookServiceAsyncStub:
         channel = await self.mesh.signed_in(PEOPLE, tenant_id=tenant_id, subject="user_ann")
-        return webhook_service_pb2_grpc.WebhookServiceStub(channel)  # type: ignore[return-value] # on an aio channel
+        return webhook_service_pb2_grpc.WebhookServiceStub(channel)
 
     async def trained(
         self, name: str = "prices", model_id: str = "", files: Mapping[str, bytes] | None = None, **fields: Any

@@ -4,11 +4,13 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from automesh.core.errors import ValidationError
 from automesh.mesh.errors import from_rpc_error
 from automesh.model.v1 import model_pb2
 from automesh.model.v1 import model_service_pb2 as pb
@@ -39,8 +41,8 @@ def holding(folder: Path, text: bytes) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
-async def gated(house: RegistryHouse, *gates: Mapping[str, object], **fields: object) -> str:
-    model_id = await house.trained(**fields)  # type: ignore[arg-type] # fields of a version
+async def gated(house: RegistryHouse, *gates: Mapping[str, object], **fields: Any) -> str:
+    model_id = await house.trained(**fields)
     text = ParseDict({"name": "prices", "gates": list(gates)}, model_pb2.Model())
     await (await house.models()).UpdateModel(pb.UpdateModelRequest(model_id=model_id, model=text))
     return model_id
@@ -285,7 +287,8 @@ async def test_a_prediction_goes_to_serving_and_comes_back(house: RegistryHouse)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Predict(ParseDict({"model_id": model_id, **bad}, pb.PredictRequest()))
         error = from_rpc_error(caught.value)
-        assert [each.field for each in error.violations] == [field]  # type: ignore[attr-defined] # a ValidationError
+        assert isinstance(error, ValidationError)
+        assert [each.field for each in error.violations] == [field]
 
 
 @pytest.mark.parametrize(

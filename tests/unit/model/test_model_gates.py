@@ -1,6 +1,7 @@
 """Gates: what passes, what does not, and what is told."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -159,6 +160,6 @@ def test_a_drift_gate_without_a_bound_has_the_usual_one() -> None:
         lambda: AliasGates("champion", (SizeGate(1),) * 21),
     ],
 )
-def test_a_gate_that_makes_no_sense_is_refused(make: object) -> None:
+def test_a_gate_that_makes_no_sense_is_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ValidationError):
-        make()  # type: ignore[operator] # each is a function
+        make()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,15 +16,15 @@ from services.model.serving.tensors import GivenTensor, array_of, check_outputs,
 SPEC = TensorSpec(name="input", datatype="FP32", shape=(-1, 2, 3))
 
 
-def tensor(**changes: object) -> GivenTensor:
-    fields: dict[str, object] = {
+def tensor(**changes: Any) -> GivenTensor:
+    fields: dict[str, Any] = {
         "name": "input",
         "datatype": "FP32",
         "shape": (1, 2, 3),
         "values": [1.0] * 6,
         **changes,
     }
-    return GivenTensor(**fields)  # type: ignore[arg-type]  # the test gives what the case needs
+    return GivenTensor(**fields)
 
 
 def test_raw_bytes_are_little_endian_rows() -> None:
