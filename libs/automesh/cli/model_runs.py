@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -30,8 +31,7 @@ from automesh.cli.output import age, coloured, console, errors, literal, print_j
 
 EXIT_NOT_COMPLETED = 3
 FRAMES_A_SECOND = 5
-DEVICES = {"auto": "DEVICE_AUTO", "cpu": "DEVICE_CPU", "cuda": "DEVICE_CUDA"}
-NO_DEVICES = {"fail": "NO_DEVICE_FAIL", "wait": "NO_DEVICE_WAIT", "cpu": "NO_DEVICE_CPU"}
+DEVICES, NO_DEVICES = ("auto", "cpu", "cuda"), ("fail", "wait", "cpu")
 KINDS = ("regression", "forecasting", "classification", "anomaly")
 ARCHITECTURES = ("lstm", "transformer")
 Spec = Annotated[
@@ -96,16 +96,14 @@ def train(
         "data.targets": words(targets),
         "data.window": window,
         "data.horizon": horizon,
-        "objective.kind": f"OBJECTIVE_KIND_{chosen(kind, KINDS, '--kind').upper()}" if kind else "",
+        "objective.kind": chosen(kind, KINDS, "--kind"),
         f"architecture.{shape}.hidden": hidden,
         f"architecture.{shape}.layers": layers,
         "optimization.epochs": epochs,
         "optimization.batch_size": batch_size,
         "optimization.learning_rate": learning_rate,
-        "resources.device": DEVICES[chosen(device, DEVICES, "--device")] if device else "",
-        "resources.without_device": NO_DEVICES[chosen(without_device, NO_DEVICES, "--without-device")]
-        if without_device
-        else "",
+        "resources.device": chosen(device, DEVICES, "--device"),
+        "resources.without_device": chosen(without_device, NO_DEVICES, "--without-device"),
         "aliases": alias or [],
     }
     if architecture:
@@ -212,7 +210,7 @@ def show_until_ended(api: Api, run_id: str, *, as_json: bool) -> None:
         raise typer.Exit(EXIT_NOT_COMPLETED)
 
 
-def chosen(text: str, known: tuple[str, ...] | dict[str, str], flag: str) -> str:
+def chosen(text: str, known: tuple[str, ...], flag: str) -> str:
     """One of the words that a flag knows, in lower case."""
     word = text.lower()
     if word and word not in known:
@@ -221,10 +219,10 @@ def chosen(text: str, known: tuple[str, ...] | dict[str, str], flag: str) -> str
 
 
 def _show_live(api: Api, learning: Learning) -> None:
-    def shown() -> object:
+    def shown() -> RenderableType:
         return screen(learning, width=console.width, height=console.height)
 
-    with Live(console=console, refresh_per_second=FRAMES_A_SECOND, get_renderable=shown):  # type: ignore[arg-type]
+    with Live(console=console, refresh_per_second=FRAMES_A_SECOND, get_renderable=shown):
         for update in follow(api, learning.run_id):
             learning.hear(update)
 

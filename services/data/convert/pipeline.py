@@ -120,7 +120,7 @@ def _drift(message: pb.Drift) -> Drift:
 
 
 def _optional(message: pb.ClipStep | pb.Expectation, name: str) -> float | None:
-    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
+    return getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type] # a field of that message
 
 
 _STEPS: dict[str, Callable[[Any, str], domain.Step]] = {

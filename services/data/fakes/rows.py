@@ -148,7 +148,7 @@ class FakeRows:
 
     def settle(self, row: _Row, **changes: object) -> Version:
         """Finishes a version."""
-        row.version = replace(row.version, finished_at=self.clock(), **changes)  # type: ignore[arg-type]
+        row.version = replace(row.version, finished_at=self.clock(), **changes)  # type: ignore[arg-type] # fields of a version
         dataset = self.datasets[row.version.data_id]
         latest = max(dataset.latest_version, row.version.version if row.version.state is State.READY else 0)
         self._touched(replace(dataset, latest_version=latest))

@@ -27,13 +27,13 @@ def work(folder: Path) -> None:
 
 def _do(job: Job, folder: Path, scratch: Path) -> None:
     # Polars and numpy are imported here: the parent stays small, and forks before there are threads.
-    from services.data.processor.ingest.scratch import Scratch  # noqa: PLC0415
+    from services.data.processor.ingest.scratch import Scratch  # noqa: PLC0415 - see above
 
     if isinstance(job, ConvertJob):
-        from services.data.processor.export import convert  # noqa: PLC0415
+        from services.data.processor.export import convert  # noqa: PLC0415 - see above
 
         convert(job, folder)
         return
-    from services.data.processor.process import process  # noqa: PLC0415
+    from services.data.processor.process import process  # noqa: PLC0415 - see above
 
     process(job, folder, Scratch(scratch, job.limits.memory))

@@ -50,8 +50,8 @@ class TorchBackend:
 
 def _built(config: dict[str, Any]) -> Any:
     from services.model.networks.build import build  # noqa: PLC0415 - needs torch
-    from services.model.networks.predictor import Predictor  # noqa: PLC0415
-    from services.model.networks.shape import Shape  # noqa: PLC0415
+    from services.model.networks.predictor import Predictor  # noqa: PLC0415 - loads torch
+    from services.model.networks.shape import Shape  # noqa: PLC0415 - loads torch
 
     spec, shape = training_spec_of_json(config["spec"]), config["shape"]
     network = build(spec.architecture, Shape(shape["window"], shape["features"], shape["outputs"]))

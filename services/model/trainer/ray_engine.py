@@ -66,8 +66,8 @@ def _relay(lines: Path, stop: Path, reporter: Reporter, stopping: Stopping, thre
 
 def _fit(job: Job, outcome: list[BaseException | None]) -> None:
     import ray  # noqa: PLC0415 - heavy, for those who asked for it
-    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
-    from ray.train.torch import TorchTrainer  # noqa: PLC0415
+    from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415 - for those who run Ray
+    from ray.train.torch import TorchTrainer  # noqa: PLC0415 - for those who run Ray
 
     try:
         ray_alone(job)
@@ -106,7 +106,7 @@ def _environment() -> dict[str, Any]:
 
 def work(config: Mapping[str, Any]) -> None:
     """One worker: what the program is elsewhere."""
-    from ray import train  # noqa: PLC0415
+    from ray import train  # noqa: PLC0415 - for those who run Ray
 
     from services.model.trainer import program  # noqa: PLC0415 - loads torch
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -271,8 +272,7 @@ def _check_columns(names: Sequence[str], field: str, *, needed: bool = False) ->
 
 
 def _repeated(names: Iterable[str]) -> str:
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), "")  # type: ignore[func-returns-value]
+    return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
 def _refuse(field: str, what: str) -> NoReturn:

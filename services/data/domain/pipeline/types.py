@@ -14,6 +14,7 @@ from services.data.domain.pipeline.tokens import wrong
 
 MAX_BACK = 10_000
 MAX_DECIMALS = 15
+MAX_NAMED = 20
 
 
 class Kind(StrEnum):
@@ -224,7 +225,10 @@ _RULES: dict[str, _Rule] = {
 def named(schema: Schema) -> str:
     """The first columns, for messages."""
     names = list(schema)
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "none"  # noqa: PLR2004
+    if not names:
+        return "none"
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _constant(node: Constant) -> Kind:

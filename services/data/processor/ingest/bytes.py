@@ -50,7 +50,7 @@ def expanded(path: Path, scratch: Path, max_bytes: int) -> Path:
 
 def _opened(file: IO[bytes], start: bytes) -> IO[bytes]:
     if start.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value] # it reads as one
     # A frame that asks for a window of more than 128 MiB is refused.
     return zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(file, read_across_frames=True)
 
