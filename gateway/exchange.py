@@ -170,8 +170,10 @@ class Response:
         """An answer amid an upload: it is out before the rest is thrown away, and ends after that.
 
         Cut off at once, a client that writes without reading would find a broken connection in place of the answer.
+        It is told not to use the connection again: another request would wait behind the rest of this body.
         """
-        await self.start(status, headers)  # without its length: once that is out, the server cuts off the upload
+        # Without its length: once that is out, the server cuts off the upload.
+        await self.start(status, [*headers, (b"connection", b"close")])
         await self.write(body)
         await request.discard()
         await self.end()

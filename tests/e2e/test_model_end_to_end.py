@@ -32,8 +32,8 @@ pytestmark = pytest.mark.torch
 
 TRITON = Path(__file__).resolve().parents[2] / ".tools" / "tritonclient" / "bin" / "python"
 PROGRAM = Path(__file__).parent / "programs" / "triton_predict.py"
-LONG = 60
-"""Epochs of a training that can be cut in the middle."""
+LONG = 120
+"""Epochs of a training that can be cut in the middle, also on a fast machine."""
 STEPS = 6 * LONG
 """192 windows in batches of 32."""
 WINDOWS = [[[math.sin(row + column) for column in range(4)] for row in range(8)] for _ in range(3)]

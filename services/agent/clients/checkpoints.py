@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -20,23 +24,43 @@ Commit = Callable[[Checkpoint, Sequence[FileInfo]], Awaitable[None]]
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A checkpoint whose files are linked into `folder`: there they stay when the trainer removes its own."""
+
+    checkpoint: Checkpoint
+    folder: Path
+    names: Sequence[str]
+
+
 class Checkpoints:
     """Of a training whose outputs are below `out`. `run` brings them to safety; the others may be called meanwhile."""
 
     def __init__(self, out: Path, store: Store, commit: Commit) -> None:
+        """Holds those that are not yet safe beside `out`, on the same file system."""
         self._out = out
         self._store = store
         self._commit = commit
-        self._waiting: list[Checkpoint] = []
-        self._storing: Checkpoint | None = None
+        self._numbers = itertools.count()
+        self._waiting: list[_Held] = []
+        self._storing: _Held | None = None
         self._changed = asyncio.Condition()
 
     async def add(self, checkpoint: Checkpoint) -> None:
         """At most two wait: the newest, and the best."""
+        folder = self._out.with_name("held") / str(next(self._numbers))
+        try:
+            names = await asyncio.to_thread(_link, place(self._out, checkpoint.folder), folder)
+        except FileMissing as error:  # the trainer is far ahead of what is read of it here
+            log.warning("a checkpoint is gone before it was held", folder=checkpoint.folder, why=error.message)
+            return
         async with self._changed:
-            left_out = [each for each in self._waiting if checkpoint.best or not each.best]
-            self._waiting = [each for each in self._waiting if each not in left_out] + [checkpoint]
+            left_out = [each for each in self._waiting if checkpoint.best or not each.checkpoint.best]
+            kept = [each for each in self._waiting if each not in left_out]
+            self._waiting = [*kept, _Held(checkpoint, folder, names)]
             self._changed.notify_all()
+        for each in left_out:
+            await _release(each)
 
     async def flush(self) -> None:
         """Until all are safe."""
@@ -50,28 +74,34 @@ class Checkpoints:
                 await self._changed.wait_for(lambda: bool(self._waiting))
                 self._storing = self._waiting.pop(0)
             await self._safe(self._storing)
+            await _release(self._storing)
             async with self._changed:
                 self._storing = None
                 self._changed.notify_all()
 
-    async def _safe(self, checkpoint: Checkpoint) -> None:
-        try:
-            names = await asyncio.to_thread(_names, place(self._out, checkpoint.folder))
-            stored = [await self._store(f"{checkpoint.folder}/{name}", self._path(checkpoint, name)) for name in names]
-        except FileMissing as error:  # overtaken by the next, and removed
-            log.warning("a checkpoint is gone before it was safe", folder=checkpoint.folder, why=error.message)
-            return
-        prefix = len(checkpoint.folder) + 1
-        await self._commit(checkpoint, [FileInfo(file.name[prefix:], file.size, file.sha256) for file in stored])
-
-    def _path(self, checkpoint: Checkpoint, name: str) -> Path:
-        return place(self._out, f"{checkpoint.folder}/{name}")
+    async def _safe(self, held: _Held) -> None:
+        prefix = f"{held.checkpoint.folder}/"
+        stored = [await self._store(f"{prefix}{name}", held.folder / name) for name in held.names]
+        files = [FileInfo(file.name.removeprefix(prefix), file.size, file.sha256) for file in stored]
+        await self._commit(held.checkpoint, files)
 
 
-def _names(folder: Path) -> Sequence[str]:
+def _link(folder: Path, target: Path) -> Sequence[str]:
+    """Links all files of a folder into a new one; their names. Raises FileMissing when one of them goes meanwhile."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     if not names:
         raise FileMissing(f"the checkpoint {folder.name} has no files")
     if len(names) > MAX_FILES:
         raise AutomationError(f"the checkpoint {folder.name} has more than {MAX_FILES} files")
+    try:
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(folder / name, target / name)
+    except OSError as error:
+        shutil.rmtree(target, ignore_errors=True)
+        raise FileMissing(f"{name} of the checkpoint {folder.name} cannot be held: {error.strerror}") from error
     return names
+
+
+async def _release(held: _Held) -> None:
+    await asyncio.to_thread(shutil.rmtree, held.folder, ignore_errors=True)

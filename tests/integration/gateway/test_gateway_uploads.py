@@ -120,6 +120,7 @@ async def test_a_refusal_is_out_before_the_client_has_sent_everything(front: Any
     writer.write(b"x" * MIB)
     head = await answer(reader)
     assert head.startswith(b"HTTP/1.1 403")
+    assert b"connection: close" in head.lower()  # or its next request would wait behind the rest of the file
     writer.close()
 
 
