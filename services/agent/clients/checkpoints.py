@@ -99,7 +99,7 @@ def _link(folder: Path, target: Path) -> Sequence[str]:
             os.link(folder / name, target / name)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise FileMissing(f"{name} of the checkpoint {folder.name} cannot be held: {error.strerror}") from error
+        raise FileMissing(f"the checkpoint {folder.name} cannot be held: {error.filename}: {error.strerror}") from error
     return names
 
 
