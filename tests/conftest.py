@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["automesh.testing.databases"]
 
@@ -56,9 +57,16 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 
 
 def pytest_configure() -> None:
-    """Ctrl-C works in what tests start, even where this run itself was started in the background without it."""
+    """Ctrl-C works in what tests start, even where this run itself was started in the background without it.
+
+    With AUTOMESH_REQUIRE_ALL=1 property tests try the same examples each time, so that a proof can be repeated; without
+    it every run tries new ones.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(200_000, 50, 100)
+    if os.environ.get(REQUIRE_ALL) == "1":
+        settings.register_profile("proof", derandomize=True)
+        settings.load_profile("proof")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -16,15 +16,15 @@ Starts = npt.NDArray[np.int64]
 
 def runs(part: Part, series: str) -> tuple[Starts, Starts]:
     """First row and length of each series; rows of a series stand together. Without a series column there is one."""
-    if not part.rows:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    if not series:
+    if part.rows and not series:
         return np.zeros(1, np.int64), np.array([part.rows], np.int64)
     return run_lengths(part.column(series))
 
 
 def run_lengths(values: pl.Series) -> tuple[Starts, Starts]:
-    """First row and length of each stretch of equal values."""
+    """First row and length of each stretch of equal values; none of no values."""
+    if not len(values):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     if values.dtype.is_numeric() and not values.null_count():
         array = values.to_numpy()
         changed = array[1:] != array[:-1]

@@ -171,11 +171,13 @@ def test_both_engines_make_the_same_of_any_rows(
 
 
 def test_the_names_of_columns_may_change_places(process: Any) -> None:
-    """Daft alone takes what follows for the columns as they were called before."""
+    """Daft alone takes them for each other in what went before, and in what follows."""
     frame = pl.DataFrame({"x": [1.0, 2.0], "y": [10.0, 20.0]})
     swap = {"select": {"columns": ["x", "y"], "rename": {"x": "y", "y": "x"}}}
-    made = process(frame, swap, {"derive": {"column": "z", "expression": "x - y"}}, engine="daft")
-    assert made.part().to_dict(as_series=False) == {"y": [1.0, 2.0], "x": [10.0, 20.0], "z": [9.0, 18.0]}
+    before = {"derive": {"column": "x", "expression": "x + y * 2"}}
+    after = {"derive": {"column": "z", "expression": "x - y"}}
+    made = process(frame, before, swap, after, engine="daft")
+    assert made.part().to_dict(as_series=False) == {"y": [21.0, 42.0], "x": [10.0, 20.0], "z": [-11.0, -22.0]}
 
 
 def test_an_unknown_engine_is_refused(process: Any) -> None:

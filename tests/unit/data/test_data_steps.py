@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from services.data.processor.polars_engine.expressions import quotient
+
 KEYS = {"series_column": "s", "time_column": "t"}
 
 
@@ -188,6 +190,15 @@ def test_expressions(process: Any, expression: str, expected: list[Any]) -> None
     assert values(outcome, "z") == (
         expected if None in expected else pytest.approx(expected) if _numeric(expected) else expected
     )
+
+
+@pytest.mark.parametrize("batches", [[slice(None)], [slice(0, 1), slice(1, None)]], ids=["one batch", "two"])
+def test_a_quotient_does_not_depend_on_what_stands_beside_it(batches: list[slice]) -> None:
+    """Polars' own is another for a constant, and for a row alone."""
+    rows = pl.DataFrame({"x": [24.5, 3.0, None], "y": [24.5, 10.0, 1.0]})
+    for divisor in (pl.col("y"), pl.lit(24.5)):
+        made = pl.concat(rows[batch].select(quotient(pl.col("x"), divisor)) for batch in batches).to_series()
+        assert made.to_list() == [1.0, 3.0 / (10.0 if divisor.meta.root_names() else 24.5), None]
 
 
 def _numeric(expected: list[Any]) -> bool:

@@ -18,6 +18,7 @@ from daft import DataType, Expression, lit
 from services.data.domain.pipeline.columns import FLOATS, ColumnType
 from services.data.processor.daft_engine.frame import BESIDE, TYPES, DaftFrame, column, inner, to_polars
 from services.data.processor.engine import PART, ROW, Layout
+from services.data.processor.ingest.rows import DTYPES
 
 Work = Callable[[pl.DataFrame], pl.DataFrame]
 BUCKET = "__bucket"
@@ -94,8 +95,11 @@ def _bucket(frame: DaftFrame, keys: Sequence[str]) -> Expression:
 
 
 def _same(name: str, kind: ColumnType) -> Expression:
-    """Equal values have equal bits: one zero, no NaN."""
-    return without_nan(name, kind) + lit(0.0) if kind in FLOATS else column(name)
+    """Equal values have equal bits: one zero, no NaN. By Polars, since -0.0 is not 0.0 for Daft."""
+    if kind not in FLOATS:
+        return column(name)
+    values = pl.col(name).fill_nan(None)
+    return computed(pl.when(values == 0).then(0.0).otherwise(values).cast(DTYPES[kind]), TYPES[kind])
 
 
 def without_nan(name: str, kind: ColumnType) -> Expression:

@@ -84,11 +84,9 @@ class DaftEngine:
         named = {name: rename.get(name, name) for name in columns}
         beside = [daft.col(name) for name in frame.names if name in BESIDE]
         data = frame.data.select(*(column(old).alias(inner(new)) for old, new in named.items()), *beside)
-        made = replace(frame, data=data, schema={new: frame.schema[old] for old, new in named.items()})
-        return made.settled() if rename else made  # Daft takes swapped names for the old ones in what follows
+        return replace(frame, data=data, schema={new: frame.schema[old] for old, new in named.items()}).settled()
 
     def uncastable(self, frame: DaftFrame, types: Mapping[str, ColumnType]) -> list[Uncastable]:
-        frame = frame.settled()
         lost = {
             name: casts.held(name, frame.schema[name]) & casts.cast(name, frame.schema[name], new).is_null()
             for name, new in types.items()
@@ -147,7 +145,7 @@ class DaftEngine:
         for name, (shift, divisor) in scaling.items():
             small = frame.schema[name] is ColumnType.FLOAT32
             types[name] = ColumnType.FLOAT32 if small else ColumnType.FLOAT64
-            value = (column(name).cast(DataType.float64()) - lit(shift)) * lit(1.0 / divisor)  # as Polars divides
+            value = (column(name).cast(DataType.float64()) - lit(shift)) / lit(divisor)
             made[inner(name)] = value.cast(TYPES[types[name]])
         return frame.then(frame.data.with_columns(made), types)
 
@@ -174,11 +172,11 @@ class DaftEngine:
 
     def series(self, frame: DaftFrame) -> list[Any]:
         check_keys(pl.LazyFrame(schema=polars_schema(frame.schema)), self._layout)
-        found = frame.settled().data.select(column(self._layout.series)).distinct().to_arrow()
+        found = frame.data.select(column(self._layout.series)).distinct().to_arrow()
         return pl.DataFrame(found).to_series().drop_nulls().to_list()
 
     def positions(self, frame: DaftFrame) -> npt.NDArray[np.int64]:
-        return pl.DataFrame(frame.settled().data.select(daft.col(ROW)).to_arrow())[ROW].to_numpy()
+        return pl.DataFrame(frame.data.select(daft.col(ROW)).to_arrow())[ROW].to_numpy()
 
     def divide_by_series(self, frame: DaftFrame, parts: Mapping[Any, int]) -> DaftFrame:
         frame = self._keyed(frame)
@@ -199,16 +197,17 @@ class DaftEngine:
         def divide(rows: pl.DataFrame) -> pl.Series:
             return pl.Series(PART, splits.position_parts(rows[ROW].to_numpy(), seed, bounds))
 
-        return replace(frame, data=frame.data.with_column(PART, applied([ROW], divide, BESIDE[PART])), divided=True)
+        data = frame.data.with_column(PART, applied([ROW], divide, BESIDE[PART]))
+        return replace(frame, data=data, divided=True).settled()
 
     def summaries(self, frame: DaftFrame, columns: Sequence[str]) -> dict[str, Summary]:
-        data = frame.settled().data
+        data = frame.data
         if frame.divided:
             data = data.where(daft.col(PART) == lit(TRAIN))
         return summaries(data, frame.schema, columns)
 
     def rows(self, frame: DaftFrame, columns: Sequence[str], *, train_only: bool = False) -> pl.DataFrame:
-        data = frame.settled().data
+        data = frame.data
         if train_only and frame.divided:
             data = data.where(daft.col(PART) == lit(TRAIN))
         return brought(data.select(*map(column, columns), daft.col(ROW)))
@@ -239,9 +238,8 @@ class DaftEngine:
         return in_series(self._keyed(frame), self._layout, work, schema, divided=divided)
 
     def _keyed(self, frame: DaftFrame) -> DaftFrame:
-        """The frame, settled. Raises DataUnsuitable for key columns that are not there, unfit, or null somewhere."""
+        """The frame. Raises DataUnsuitable for key columns that are not there, unfit, or null somewhere."""
         check_keys(pl.LazyFrame(schema=polars_schema(frame.schema)), self._layout)
-        frame = frame.settled()
         if keys := self._layout.keys:
             missing = one_row(frame.data, [column(name).is_null().cast(DataType.int64()).sum() for name in keys])
             for name in keys:

@@ -44,7 +44,11 @@ def column(name: str) -> daft.Expression:
 
 @dataclass(frozen=True, slots=True)
 class DaftFrame:
-    """`data` has the columns of `schema`, ROW, and PART where it is `divided`. There are at most `rows` rows."""
+    """`data` has the columns of `schema`, ROW, and PART where it is `divided`. There are at most `rows` rows.
+
+    Every operation ends with `settled`. Left to Daft's optimizer, a function of ours that reads a column may be given
+    what a later operation puts in its place (daft 0.7.26).
+    """
 
     data: daft.DataFrame
     schema: Mapping[str, ColumnType]
@@ -63,10 +67,10 @@ class DaftFrame:
 
     def then(self, data: daft.DataFrame, changed: Mapping[str, ColumnType] | None = None) -> DaftFrame:
         """After an operation that changed the types of these columns, or added them."""
-        return replace(self, data=data, schema={**self.schema, **(changed or {})})
+        return replace(self, data=data, schema={**self.schema, **(changed or {})}).settled()
 
     def settled(self) -> DaftFrame:
-        """Computed, so that what follows does not compute it again."""
+        """Computed, so that what follows neither changes it nor computes it again."""
         self.data.collect(num_preview_rows=1)
         return self
 

@@ -34,7 +34,7 @@ def sent(rows: Rows, scratch: Scratch, *, spread: bool) -> DaftFrame:
     if not spread:
         return frame
     pieces = min(MAX_SPREAD, math.ceil(held.height / SPREAD_ROWS))
-    return frame.then(frame.data.into_partitions(max(1, pieces))).settled()
+    return frame.then(frame.data.into_partitions(max(1, pieces)))
 
 
 def brought(data: daft.DataFrame) -> pl.DataFrame:

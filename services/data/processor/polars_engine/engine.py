@@ -23,7 +23,7 @@ from services.data.processor.ingest.rows import DTYPES, Rows, row_bytes
 from services.data.processor.ingest.scratch import Scratch
 from services.data.processor.parts import Part, opened, sink
 from services.data.processor.polars_engine import casts
-from services.data.processor.polars_engine.expressions import compiled
+from services.data.processor.polars_engine.expressions import compiled, quotient
 from services.data.processor.polars_engine.filling import from_neighbours, without_nan
 from services.data.processor.polars_engine.frame import MAX_PENDING, PolarsFrame
 from services.data.processor.polars_engine.order import check_keys, is_ordered
@@ -129,7 +129,7 @@ class PolarsEngine:
         made = []
         for name, (shift, divisor) in scaling.items():
             dtype = pl.Float32 if schema[name] is ColumnType.FLOAT32 else pl.Float64
-            made.append(((pl.col(name).cast(pl.Float64) - shift) / divisor).cast(dtype))
+            made.append(quotient(pl.col(name).cast(pl.Float64) - shift, pl.lit(divisor)).cast(dtype))
         return self._changed(frame, made, scaling)
 
     def derive(self, frame: PolarsFrame, column: str, value: Typed) -> PolarsFrame:
