@@ -16,7 +16,9 @@ Starts = npt.NDArray[np.int64]
 
 def runs(part: Part, series: str) -> tuple[Starts, Starts]:
     """First row and length of each series; rows of a series stand together. Without a series column there is one."""
-    if part.rows and not series:
+    if not part.rows:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if not series:
         return np.zeros(1, np.int64), np.array([part.rows], np.int64)
     return run_lengths(part.column(series))
 

@@ -24,6 +24,8 @@ from services.model.fakes.run_store import FakeRunStore, FakeSweepStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TENANT, PERSON = "acme", "user_1"
+NOBODY = Claimant(tenant_id="", host="box", gpus=0)
+"""An agent of the platform, which brings no token of a tenant, on a machine without GPUs."""
 SPEC: dict[str, Any] = {
     "name": "sunspots",
     "data": {"data_id": "data_sunspots", "features": ["number"], "targets": ["number"]},

@@ -206,18 +206,6 @@ async def test_the_last_checkpoint_of_a_trainer_that_dies_is_safe(works: Works) 
     assert [each.step for each in works.model.of(training_service_pb2.CommitCheckpointRequest)] == [7]
 
 
-async def test_of_checkpoints_that_come_faster_than_they_are_stored_the_newest_is_safe(works: Works) -> None:
-    """The trainer keeps only its last."""
-    works.model.job = json.dumps({"op": "train", "checkpoints": 40}).encode()
-    done = await works.done("model_training")
-    commits = works.model.of(training_service_pb2.CommitCheckpointRequest)
-
-    assert not done.HasField("failure"), done.failure
-    assert commits[-1].step == 40
-    for commit in commits:
-        assert works.model.stored[f"{commit.folder}/model.safetensors"] == f"weights of step {commit.step}".encode()
-
-
 async def test_a_run_that_was_claimed_by_another_stops_the_trainer(works: Works) -> None:
     works.model.job = json.dumps({"op": "train", "hangs": True}).encode()
     works.model.stale = True

@@ -170,6 +170,36 @@ def test_both_engines_make_the_same_of_any_rows(
     assert outcome(process, frame, "daft", steps, limits=limits, **layout) == told
 
 
+def twenty(**columns: Any) -> pl.DataFrame:
+    """Rows of one series, enough for several small buckets."""
+    return pl.DataFrame({"s": ["a"] * 20, "t": range(20), **columns})
+
+
+FOUND: dict[str, tuple[pl.DataFrame, list[Any]]] = {
+    "a column is replaced after another was derived from it": (
+        twenty(x=[None, 1.0] * 10),
+        [
+            {"derive": {"column": "y", "expression": "abs(x - 1.5)"}},
+            {"fill": {"columns": ["x"], "method": "FILL_METHOD_VALUE", "value": 0.0}},
+        ],
+    ),
+    "one zero is negative": (twenty(x=[0.0] * 19 + [-0.0]), [{"deduplicate": {"columns": ["x"]}}]),
+    "no row is left to be divided": (
+        twenty(x=[1.0] * 20),
+        [{"drop": {"where": "true"}}, {"split": {"method": "SPLIT_METHOD_SERIES", "test_fraction": 0.2}}],
+    ),
+}
+"""Where the search above once found a difference."""
+
+
+@pytest.mark.parametrize(("frame", "steps"), FOUND.values(), ids=FOUND)
+@pytest.mark.usefixtures("small_buckets")
+def test_both_engines_make_the_same_of_what_once_differed(process: Any, frame: pl.DataFrame, steps: list[Any]) -> None:
+    told = outcome(process, frame, "polars", steps, series_column="s", time_column="t")
+    assert "cannot be computed" not in told.get("message", "")
+    assert outcome(process, frame, "daft", steps, series_column="s", time_column="t") == told
+
+
 def test_the_names_of_columns_may_change_places(process: Any) -> None:
     """Daft alone takes them for each other in what went before, and in what follows."""
     frame = pl.DataFrame({"x": [1.0, 2.0], "y": [10.0, 20.0]})

@@ -18,9 +18,7 @@ from services.model.domain.runs.errors import (
 from services.model.domain.runs.reporting import Batch, Outcome
 from services.model.domain.runs.run import RunState
 from services.model.fakes.neighbours import FakeLeaseLost
-from services.model.fakes.training_house import SPEC, TENANT, TrainingHouse
-
-NOBODY = Claimant(tenant_id="", host="box", gpus=0)
+from services.model.fakes.training_house import NOBODY, SPEC, TENANT, TrainingHouse
 
 
 async def test_a_claim_tells_what_is_to_be_done(house: TrainingHouse) -> None:

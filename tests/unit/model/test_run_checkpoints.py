@@ -8,7 +8,7 @@ import pytest
 from automesh.core.errors import ValidationError
 from automesh.testing.blobs import FakeBlobStore
 from services.model.convert.training import claimed as claim_message
-from services.model.domain.runs.claims import Claimant, Claimed
+from services.model.domain.runs.claims import Claimed
 from services.model.domain.runs.errors import (
     CheckpointDamaged,
     CheckpointIncomplete,
@@ -18,8 +18,6 @@ from services.model.domain.runs.errors import (
 from services.model.domain.runs.files import CheckpointFacts, FileFact
 from services.model.domain.runs.run import RunFailure, RunState
 from services.model.fakes.training_house import TENANT, TrainingHouse
-
-NOBODY = Claimant(tenant_id="", host="box", gpus=0)
 
 
 async def test_the_next_claim_goes_on_from_the_last_checkpoint(house: TrainingHouse) -> None:

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from automesh.core.errors import Unavailable, ValidationError
-from services.model.domain.runs.claims import Claimant
 from services.model.domain.runs.errors import (
     ResultIncomplete,
 )
@@ -14,8 +13,6 @@ from services.model.domain.runs.progress import MetricPoint, RunProgress
 from services.model.domain.runs.reporting import Batch, Outcome
 from services.model.domain.runs.run import RunFailure, RunState
 from services.model.fakes.training_house import TENANT, TrainingHouse
-
-NOBODY = Claimant(tenant_id="", host="box", gpus=0)
 
 
 async def test_a_batch_that_is_sent_again_is_recorded_once(house: TrainingHouse) -> None:
