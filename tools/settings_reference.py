@@ -28,6 +28,7 @@ from services.auth.settings import InitSettings
 from services.auth.settings import Settings as AuthSettings
 from services.control.settings import Settings as ControlSettings
 from services.data.settings import Settings as DataSettings
+from services.doc.settings import Settings as DocSettings
 from services.model.settings import Settings as ModelSettings
 from services.orchestrator.settings import Settings as OrchestratorSettings
 
@@ -61,6 +62,7 @@ GROUPS = (
     Group("auth init", "`python -m services.auth init`, which `automesh up` runs first.", InitSettings),
     Group("orchestrator", "", OrchestratorSettings),
     Group("data", "", DataSettings),
+    Group("doc", "", DocSettings),
     Group("model", "", ModelSettings),
     Group("agent", "", AgentSettings),
     Group("gateway", "Sizes are bytes, times are seconds.", GatewaySettings),

@@ -21,7 +21,7 @@ class Settings(MeshSettings):
         description="Unix socket for xDS clients of this host that speak no TLS to it; empty: in run/ of state_dir",
     )
     expected_services: str = Field(
-        "auth,control,orchestrator,data,model,agent,gateway",
+        "auth,control,orchestrator,data,doc,model,agent,gateway",
         description="what a whole mesh consists of, separated by commas",
     )
     essential_services: str = Field("auth,control,orchestrator", description="without these nothing works")

@@ -23,7 +23,7 @@ from automesh.local.tether import tethered
 from automesh.mesh.identity import IdentityFiles
 
 CONTROL, AUTH, ORCHESTRATOR, AGENT, GATEWAY = "control", "auth", "orchestrator", "agent", "gateway"
-DATA, MODEL = "data", "model"
+DATA, DOC, MODEL = "data", "doc", "model"
 INIT = "init"
 """The step that makes certificates and keys; every service needs it."""
 
@@ -37,9 +37,10 @@ _USES: Mapping[str, frozenset[str]] = {
     AUTH: frozenset({CONSUL, CONTROL}),
     ORCHESTRATOR: frozenset({CONSUL, CONTROL, AUTH}),
     DATA: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
+    DOC: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR}),
     MODEL: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA}),
-    AGENT: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, MODEL}),
-    GATEWAY: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, MODEL}),
+    AGENT: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, DOC, MODEL}),
+    GATEWAY: frozenset({CONSUL, CONTROL, AUTH, ORCHESTRATOR, DATA, DOC, MODEL}),
 }
 """Who is stopped before whom: leaving the registry, giving work back and the last audit entries need a listener."""
 
@@ -133,7 +134,7 @@ class Services:
         return [
             self._service(CONTROL, told={"AUTOMESH_LISTEN_PORT": str(self._control_port), **self._expected()}),
             self._service(AUTH, needs=stored),
-            *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA, MODEL)),
+            *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA, DOC, MODEL)),
             *agents,
             self._gateway(frozenset(agent.name for agent in agents)),
         ]
@@ -196,7 +197,7 @@ class Services:
 
     def _expected(self) -> dict[str, str]:
         """Without agents the mesh is whole, too."""
-        names = [AUTH, CONTROL, ORCHESTRATOR, DATA, MODEL, *([AGENT] if self._options.agents else []), GATEWAY]
+        names = [AUTH, CONTROL, ORCHESTRATOR, DATA, DOC, MODEL, *([AGENT] if self._options.agents else []), GATEWAY]
         return {} if "AUTOMESH_EXPECTED_SERVICES" in self._env else {"AUTOMESH_EXPECTED_SERVICES": ",".join(names)}
 
 

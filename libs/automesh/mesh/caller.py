@@ -21,6 +21,8 @@ class Caller:
     workload: SpiffeId | None = None
     subject: str = ""
     name: str = ""
+    username: str = ""
+    """Of the person who signed in, or who owns the API key; empty when a service acts for somebody."""
     tenant_id: str = ""
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()

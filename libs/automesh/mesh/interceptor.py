@@ -273,6 +273,7 @@ def _caller(context: Context, metadata: Mapping[str, str], workload: SpiffeId, c
         workload=workload,
         subject=claims.subject,
         name=claims.name,
+        username=claims.username,
         tenant_id=claims.tenant_id,
         roles=claims.roles,
         permissions=claims.permissions,

@@ -40,6 +40,8 @@ class Claims:
 
     subject: str
     name: str
+    username: str
+    """Of the person (OpenID Connect's preferred_username); an API key's owner."""
     tenant_id: str
     roles: tuple[str, ...]
     permissions: frozenset[str]
@@ -123,6 +125,7 @@ def _read(claims: Mapping[str, Any]) -> Claims:
     return Claims(
         subject=subject,
         name=str(claims.get("name", "")),
+        username=str(claims.get("preferred_username", "")),
         tenant_id=tenant,
         roles=tuple(map(str, roles)),
         permissions=frozenset(str(claims.get("scope", "")).split()),

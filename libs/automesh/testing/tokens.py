@@ -40,6 +40,7 @@ class TokenMint:
             "aud": AUDIENCE,
             "sub": subject,
             "name": name,
+            "preferred_username": name,
             "tid": tenant_id,
             "roles": list(roles),
             "scope": " ".join(permissions),

@@ -35,6 +35,7 @@ class JwtSigner:
             "aud": AUDIENCE,
             "sub": claims.subject,
             "name": claims.name,
+            "preferred_username": claims.username,
             "tid": claims.tenant_id,
             "roles": list(claims.roles),
             "scope": " ".join(claims.permissions),

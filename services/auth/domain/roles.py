@@ -25,6 +25,13 @@ PERMISSIONS = frozenset(
         "model.promote",
         "model.predict",
         "model.delete",
+        "doc.read",
+        "doc.write",
+        "doc.delete",
+        "doc.review",
+        "doc.publish",
+        "doc.admin",
+        "doc.backup",
         "webhook.read",
         "webhook.write",
         "mesh.read",
@@ -41,13 +48,16 @@ TENANT_ANY = "tenant.any"
 """Reaches every tenant; operators of the stack hold it."""
 
 _OPERATORS_ONLY = frozenset({TENANT_ANY, "agent.drain"})  # agents of the platform work for every tenant
-_VIEWER = frozenset({"task.read", "agent.read", "data.read", "model.read", "webhook.read", "mesh.read", "apikey.read"})
+_VIEWER = frozenset(
+    {"task.read", "agent.read", "data.read", "model.read", "doc.read", "webhook.read", "mesh.read", "apikey.read"}
+)
 _WORK = frozenset(permission for permission in PERMISSIONS if permission.startswith(("task.", "data.", "model.")))
+_WRITING = frozenset({"doc.write", "doc.delete", "doc.review", "doc.publish"})
 
 ROLES: Mapping[str, frozenset[str]] = {
     "viewer": _VIEWER,
     # Webhooks send what happens here to elsewhere: that is for an admin to decide.
-    "developer": _VIEWER | _WORK | {"apikey.write", "certificate.issue"},
+    "developer": _VIEWER | _WORK | _WRITING | {"apikey.write", "certificate.issue"},
     # An agent of somebody's own renews its client certificate every day.
     "agent": frozenset({"work.lease", "task.read", "certificate.issue"}),
     "admin": PERMISSIONS - _OPERATORS_ONLY,

@@ -114,6 +114,7 @@ class Sessions:
         token = self._access_tokens.issue(
             subject=key.key_id,
             name=key.spec.name,
+            username=owner.spec.username,
             tenant_id=key.tenant_id,
             roles=() if key.spec.permissions else owner.spec.roles,
             permissions=key.permissions_with(owner),
@@ -141,6 +142,7 @@ class Sessions:
         token = self._access_tokens.issue(
             subject=user.user_id,
             name=user.spec.username,
+            username=user.spec.username,
             tenant_id=user.spec.tenant_id,
             roles=user.spec.roles,
             permissions=user.permissions,

@@ -20,6 +20,8 @@ class Claims:
     token_id: str
     subject: str
     name: str
+    username: str
+    """Of the person; an API key's owner."""
     tenant_id: str
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
@@ -59,7 +61,7 @@ class AccessTokens:
         self.lifetime = lifetime
 
     def issue(
-        self, *, subject: str, name: str, tenant_id: str, roles: Iterable[str], permissions: Iterable[str]
+        self, *, subject: str, name: str, username: str, tenant_id: str, roles: Iterable[str], permissions: Iterable[str]
     ) -> str:
         """A signed token that lives from now on for the lifetime."""
         now = self._clock()
@@ -68,6 +70,7 @@ class AccessTokens:
                 token_id=self._new_id("jti"),
                 subject=subject,
                 name=name,
+                username=username,
                 tenant_id=tenant_id,
                 roles=tuple(sorted(roles)),
                 permissions=tuple(sorted(permissions)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from services.auth.domain.certificates import MeshNames
 
 DAY = timedelta(days=1)
-SERVICES = ("control", "auth", "orchestrator", "data", "model", "agent", "gateway")
+SERVICES = ("control", "auth", "orchestrator", "data", "doc", "model", "agent", "gateway")
 """Those that get a first certificate; later ones come from CertificateService.RenewCertificate."""
 LOCAL_HOSTS = (("localhost",), ("127.0.0.1", "::1"))
 

@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/doc: do not edit."""

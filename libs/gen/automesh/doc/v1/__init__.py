@@ -1,0 +1,1 @@
+"""Generated from proto/automesh/doc/v1: do not edit."""

@@ -1,0 +1,1 @@
+"""The doc service: documentation in versions, searched, validated, published."""

@@ -1,0 +1,51 @@
+"""Wires the doc service: database, blobs, Redis, and what stands around it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from automesh.mesh.process import Mesh
+from automesh.mesh.server import Bound
+from automesh.storage.blobs import EncryptedBlobStore
+from automesh.storage.fanout import Fanout, LocalFanout
+from automesh.storage.migrations import migrate
+from automesh.storage.postgres import Database
+from automesh.storage.redis import RedisFanout
+from automesh.storage.sealing import Keyring, Sealer
+from services.doc.engine.core import Outside
+from services.doc.engine.engine import DocEngine
+from services.doc.engine.options import Options
+from services.doc.settings import Settings
+
+SCHEMA = "doc"
+MIGRATIONS = "services.doc.migrations"
+
+
+@asynccontextmanager
+async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound]]:
+    """See automesh.mesh.process.run."""
+    sealer = Sealer(Keyring.from_file(settings.keyring_file))
+    blobs = EncryptedBlobStore.open(settings.blobs_url or settings.state_dir / "blobs", sealer)
+    dsn = settings.postgres_dsn.get_secret_value()
+    async with (
+        Database.open(dsn, schema=SCHEMA, max_size=settings.database_connections) as database,
+        _fanout(settings.redis_url.get_secret_value()) as fanout,
+    ):
+        await migrate(database, MIGRATIONS)
+        outside = Outside(database=database, sealer=sealer, blobs=blobs, fanout=fanout)
+        async with DocEngine(outside, _options(settings)).open() as bounds:
+            yield bounds
+
+
+def _options(settings: Settings) -> Options:
+    return Options(max_page_bytes=settings.doc_max_page_bytes, scratch=settings.state_dir / "doc")
+
+
+@asynccontextmanager
+async def _fanout(redis_url: str) -> AsyncIterator[Fanout]:
+    if not redis_url:
+        yield LocalFanout()
+        return
+    async with RedisFanout.open(redis_url) as fanout:
+        yield fanout

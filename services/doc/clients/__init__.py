@@ -1,0 +1,1 @@
+"""Other services, and the world outside."""

@@ -1,0 +1,1 @@
+"""What the doc service knows by itself: no gRPC, no SQL, no files."""

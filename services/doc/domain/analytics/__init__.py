@@ -1,0 +1,1 @@
+"""Analytics: what is read, and looked for in vain."""

@@ -1,0 +1,1 @@
+"""Branches: lines of work on a whole space."""

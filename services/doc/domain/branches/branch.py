@@ -1,0 +1,61 @@
+"""A branch, and where two differ."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from automesh.core.errors import ValidationError
+from services.doc.domain.documents.document import Change
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A line of work on a whole space."""
+
+    space: str
+    branch: str
+    base: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    document_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """A document on two branches: the revision that it is at on either, empty where it is not there or in the trash."""
+
+    document_id: str
+    path: str
+    """On the branch; on the base when it is only there."""
+    base_path: str
+    head: str
+    base_head: str
+    """What the base has, in its trash too: what a merge must expect."""
+    base_deleted: bool
+    branch_deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A document in which a branch differs from its base, and what the branch did since both were one."""
+
+    sides: Sides
+    ancestor: str
+    change: Change
+    both_changed: bool
+
+
+def check_name(name: str, *, field: str = "branch") -> str:
+    """The name. Raises ValidationError."""
+    if not _NAME.fullmatch(name):
+        raise ValidationError(
+            f"{name[:120]!r} is no name of a branch: 1 to 100 letters, digits, '-', '_' and '.', the first of them a "
+            "letter or digit",
+            field=field,
+        )
+    return name

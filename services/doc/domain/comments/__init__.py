@@ -1,0 +1,1 @@
+"""Comments, anchored to text."""

@@ -1,0 +1,1 @@
+"""Drafts: work that nobody else sees."""

@@ -1,0 +1,1 @@
+"""Publishing: sites, releases, switches."""

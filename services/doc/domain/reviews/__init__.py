@@ -1,0 +1,1 @@
+"""Reviews: changes of a branch, looked at before they are merged."""

@@ -1,0 +1,1 @@
+"""Spaces and who may do what in them."""

@@ -1,0 +1,1 @@
+"""What is checked when a document is saved, and as a report."""

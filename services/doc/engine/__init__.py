@@ -1,0 +1,1 @@
+"""The doc service of one replica, put together: what all parts share, and a module a part."""

@@ -1,0 +1,55 @@
+"""What all parts of the service share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automesh.storage.blobs import BlobStore
+from automesh.storage.fanout import Fanout
+from automesh.storage.postgres import Database
+from automesh.storage.sealing import Sealer
+from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.documents.reader import DocumentReader
+from services.doc.domain.documents.writer import DocumentWriter
+from services.doc.domain.spaces.directory import SpaceDirectory
+from services.doc.domain.validation.checks import Checks, NoChecks
+from services.doc.engine.options import Options
+from services.doc.store.branches import SqlBranchStore
+from services.doc.store.changes import SqlChanges
+from services.doc.store.contents import SqlContents
+from services.doc.store.documents import SqlDocumentStore
+from services.doc.store.spaces import SqlSpaceStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the service stands on."""
+
+    database: Database
+    sealer: Sealer
+    blobs: BlobStore
+    fanout: Fanout
+
+
+class Core:
+    """Stores and use cases that more than one part needs."""
+
+    def __init__(self, outside: Outside, options: Options) -> None:
+        self.outside, self.options = outside, options
+        self.doorbell = Doorbell()
+        self.spaces = SqlSpaceStore(outside.database)
+        self.directory = SpaceDirectory(self.spaces, self.doorbell)
+        self.contents = SqlContents(outside.database, outside.sealer)
+        self.documents = SqlDocumentStore(outside.database, self.contents)
+        self.branches = SqlBranchStore(outside.database)
+        self.changes = SqlChanges(outside.database)
+        self.checks: Checks = NoChecks()
+        self.writer = DocumentWriter(
+            self.documents,
+            self.directory,
+            self.checks,
+            self.doorbell,
+            make_id=options.make_id,
+            max_bytes=options.max_page_bytes,
+        )
+        self.reader = DocumentReader(self.documents, self.directory)

@@ -1,0 +1,26 @@
+"""What an operator or a test may choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from automesh.core.clock import Clock, utc_now
+from automesh.core.ids import new_id
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Durations end in `_s` and are seconds."""
+
+    max_page_bytes: int = 2 * MIB
+    scratch: Path
+    """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
+    poll_every_s: float = 0.25
+    """Changes made by other replicas are seen so soon at the latest; those of this one at once."""
+    clean_every_s: float = 60.0
+    clock: Clock = utc_now
+    make_id: Callable[[str], str] = new_id

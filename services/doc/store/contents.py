@@ -1,0 +1,137 @@
+"""Bodies of documents: by their SHA-256, compressed with the body before as dictionary, sealed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from automesh.core.errors import AutomationError
+from automesh.storage.postgres import Connection, Database
+from automesh.storage.sealing import Sealer, place
+
+MAX_DEPTH = 16
+"""Bodies that must be read to read one."""
+LEVEL = 9
+CACHE_BYTES = 32 * 1024 * 1024
+_MAX_BODY = 64 * 1024 * 1024  # a damaged frame must not ask for more
+
+CHAIN = """
+WITH RECURSIVE chain AS (
+    SELECT sha256 AS wanted, sha256, base, bytes, 0 AS step FROM content WHERE tenant_id = $1 AND sha256 = ANY($2)
+    UNION ALL
+    SELECT chain.wanted, c.sha256, c.base, c.bytes, chain.step + 1
+      FROM chain JOIN content c ON c.tenant_id = $1 AND c.sha256 = chain.base
+     WHERE chain.step < 20
+)
+SELECT DISTINCT ON (sha256) sha256, base, bytes FROM chain
+"""
+DEPTH = "SELECT depth FROM content WHERE tenant_id = $1 AND sha256 = $2"
+INSERT = """
+INSERT INTO content (tenant_id, sha256, base, depth, size, bytes) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (tenant_id, sha256) DO NOTHING
+"""
+
+
+class ContentDamaged(AutomationError):
+    """A stored body is not what its hash says. Never retried: restore it from a backup."""
+
+    reason = "CONTENT_DAMAGED"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    sha256: str
+    base: str | None
+    bytes: bytes
+
+
+def sha256_of(content: str) -> str:
+    """64 hexadecimal digits."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+class SqlContents:
+    """Reads are verified; the bodies read last are kept in memory."""
+
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        self._database, self._sealer = database, sealer
+        self._cache: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._cached = 0
+
+    async def read(self, tenant_id: str, hashes: Sequence[str]) -> Mapping[str, str]:
+        """Bodies by their hashes. Raises ContentDamaged."""
+        known = {each: body for each in hashes if (body := self._remembered(tenant_id, each)) is not None}
+        missing = sorted(set(hashes) - known.keys())
+        if missing:
+            rows = await self._database.fetch(CHAIN, tenant_id, missing, tenant=tenant_id)
+            found = {row["sha256"]: _Row(row["sha256"], row["base"], row["bytes"]) for row in rows}
+            known |= await asyncio.to_thread(self._unpacked, tenant_id, found, missing)
+            for each in missing:
+                self._remember(tenant_id, each, known[each])
+        return {each: known[each].decode() for each in hashes}
+
+    async def put(self, tx: Connection, tenant_id: str, content: str, before: tuple[str, str] | None) -> str:
+        """Stores a body that may be there already; its hash. `before` are hash and body of the revision before."""
+        body, digest = content.encode(), sha256_of(content)
+        base, depth = None, 0
+        if before is not None and before[0] != digest:
+            reached = await tx.fetchval(DEPTH, tenant_id, before[0])
+            if reached is not None and reached < MAX_DEPTH:
+                base, depth = before[0], reached + 1
+        packed = await asyncio.to_thread(_packed, body, before[1].encode() if base and before else None)
+        sealed = self._sealer.seal(packed, place("doc", tenant_id, digest))
+        await tx.execute(INSERT, tenant_id, digest, base, depth, len(body), sealed)
+        return digest
+
+    def _unpacked(self, tenant_id: str, rows: Mapping[str, _Row], wanted: Sequence[str]) -> dict[str, bytes]:
+        made: dict[str, bytes] = {}
+        for digest in wanted:
+            chain, at = [], digest
+            while at not in made:
+                if at not in rows:
+                    raise ContentDamaged(f"the body {at[:12]}... is not there: restore it from a backup", sha256=at)
+                chain.append(rows[at])
+                if rows[at].base is None:
+                    break
+                at = rows[at].base or ""
+            for row in reversed(chain):
+                made[row.sha256] = self._opened(tenant_id, row, made.get(row.base or ""))
+        return made
+
+    def _opened(self, tenant_id: str, row: _Row, base: bytes | None) -> bytes:
+        packed = self._sealer.unseal(row.bytes, place("doc", tenant_id, row.sha256))
+        try:
+            body = zstandard.ZstdDecompressor(dict_data=_dictionary(base)).decompress(packed, max_output_size=_MAX_BODY)
+        except zstandard.ZstdError as error:
+            raise ContentDamaged(f"the body {row.sha256[:12]}... cannot be unpacked: {error}", sha256=row.sha256) from error
+        if hashlib.sha256(body).hexdigest() != row.sha256:
+            raise ContentDamaged(f"the body {row.sha256[:12]}... is another than its hash says", sha256=row.sha256)
+        return body
+
+    def _remembered(self, tenant_id: str, digest: str) -> bytes | None:
+        body = self._cache.get((tenant_id, digest))
+        if body is not None:
+            self._cache.move_to_end((tenant_id, digest))
+        return body
+
+    def _remember(self, tenant_id: str, digest: str, body: bytes) -> None:
+        if (tenant_id, digest) in self._cache or len(body) > CACHE_BYTES // 8:
+            return
+        self._cache[(tenant_id, digest)] = body
+        self._cached += len(body)
+        while self._cached > CACHE_BYTES:
+            _, gone = self._cache.popitem(last=False)
+            self._cached -= len(gone)
+
+
+def _packed(body: bytes, base: bytes | None) -> bytes:
+    return zstandard.ZstdCompressor(level=LEVEL, dict_data=_dictionary(base)).compress(body)
+
+
+def _dictionary(base: bytes | None) -> zstandard.ZstdCompressionDict | None:
+    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT) if base else None
