@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import grpc
 import pytest
+from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from automesh.core import errors
 from automesh.core.errors import AutomationError, FieldViolation, Kind, TaskError, ValidationError
-from automesh.mesh.errors import DETAILS_KEY, STATUS, from_rpc_error, to_status, translating_errors
+from automesh.doc.v1 import document_pb2
+from automesh.mesh.errors import DETAILS_KEY, MOST_STATUS, STATUS, from_rpc_error, to_status, translating_errors
 
 
 class SampleTaskError(TaskError):
@@ -57,6 +59,32 @@ def test_an_error_that_quotes_a_huge_request_still_fits_into_trailers() -> None:
 def test_the_time_to_wait_comes_back() -> None:
     got = from_rpc_error(sent(errors.Exhausted("full", retry_after=timedelta(seconds=1.5))))
     assert got.retry_after == timedelta(seconds=1.5)
+
+
+def test_messages_that_travel_with_an_error_come_back() -> None:
+    error = SampleTaskError("gone")
+    stale = document_pb2.StaleWrite(document_id="doc_1", merge=document_pb2.Merge(content="a\n"))
+    unknown = any_pb2.Any(type_url="type.googleapis.com/no.Such", value=b"\x01")
+    error.details = (stale, unknown)
+    got = from_rpc_error(sent(error))
+    assert got.details == (stale, unknown)
+    assert type(got) is SampleTaskError
+
+
+def test_a_detail_that_would_cost_the_whole_status_stays_behind() -> None:
+    error = errors.Exhausted("full", retry_after=timedelta(seconds=1))
+    small = document_pb2.StaleWrite(document_id="doc_1")
+    error.details = (small, document_pb2.StaleWrite(merge=document_pb2.Merge(content="x" * MOST_STATUS)))
+    got = from_rpc_error(sent(error))
+    assert got.details == (small,)
+    assert got.retry_after == timedelta(seconds=1)
+
+
+def test_only_messages_can_travel_with_an_error() -> None:
+    error = SampleTaskError("gone")
+    error.details = ("text",)
+    with pytest.raises(TypeError, match="str"):
+        to_status(error)
 
 
 def test_a_reason_nobody_knows_becomes_the_class_of_its_code() -> None:

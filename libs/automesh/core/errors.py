@@ -54,6 +54,8 @@ class AutomationError(Exception):
 
     kind: ClassVar[Kind] = Kind.INTERNAL
     reason: ClassVar[str] = "INTERNAL"
+    details: tuple[object, ...] = ()
+    """Protobuf messages that travel with the error; set at the edge, by a servicer. What is too large stays behind."""
 
     def __init__(
         self,

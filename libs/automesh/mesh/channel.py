@@ -16,6 +16,8 @@ from automesh.telemetry.traces import REQUEST_ID, TRACEPARENT
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
+MAX_METADATA_BYTES = 64 * 1024
+
 OPTIONS = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
@@ -23,6 +25,8 @@ OPTIONS = [
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),  # errors bring details of up to 45 KB, sent in base64
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 ]
 UNARY_TIMEOUT_S = 30.0
 _WHOSE = frozenset({"authorization", TENANT, SUBJECT})

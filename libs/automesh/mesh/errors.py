@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any, NoReturn
 
 import grpc
-from google.protobuf.message import DecodeError
+from google.protobuf import any_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from automesh.core import errors
@@ -20,6 +21,9 @@ DETAILS_KEY = "grpc-status-details-bin"
 MOST_MESSAGE, MOST_VALUE, MOST_VIOLATIONS = 1024, 256, 16
 """Bytes of a message, of a variable, and how many fields are named: a status travels in trailers, which gRPC
 drops with the status itself from 16 KiB on, and parts of the request are often quoted in it."""
+MOST_STATUS = 45_000
+"""Bytes of a status with details of its own. In base64, beside the message, it just fits into the 64 KiB of trailers
+that channels of the mesh take; servicers send others less."""
 
 STATUS: dict[Kind, grpc.StatusCode] = {
     Kind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
@@ -73,6 +77,9 @@ class Aborted(AutomationError):
     reason = "ABORTED"
 
 
+_USUAL = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+_FRAMING = 8  # bytes of tag and length around a detail
+
 _BY_CODE: dict[grpc.StatusCode, type[AutomationError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: ValidationError,
     grpc.StatusCode.OUT_OF_RANGE: ValidationError,
@@ -106,7 +113,25 @@ def to_status(error: AutomationError) -> status_pb2.Status:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(error.retry_after)
         status.details.add().Pack(retry)
+    _add_own(status, error.details)
     return status
+
+
+def _add_own(status: status_pb2.Status, details: tuple[object, ...]) -> None:
+    """After the usual ones. What does not fit is left out, since gRPC would drop the whole status."""
+    size = status.ByteSize()
+    for detail in details:
+        packed = any_pb2.Any()
+        if isinstance(detail, any_pb2.Any):
+            packed.CopyFrom(detail)
+        elif isinstance(detail, Message):
+            packed.Pack(detail)
+        else:
+            raise TypeError(f"details are protobuf messages, not {type(detail).__name__}")
+        size += packed.ByteSize() + _FRAMING
+        if size > MOST_STATUS:
+            return
+        status.details.append(packed)
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: AutomationError) -> NoReturn:
@@ -127,13 +152,15 @@ def from_rpc_error(error: grpc.RpcError) -> AutomationError:
     """The error that the server raised, as the same class where this program knows it, else by its code."""
     code = error.code()
     message = error.details() or code.name.lower()
-    info, violations, retry_after = _details(error)
+    status = _status(error)
+    info, violations, retry_after = _details(status)
     cls = _by_reason().get(info.reason) if info is not None and info.domain == DOMAIN else None
     cls = cls or _BY_CODE.get(code, errors.InternalError)
     metadata = dict(info.metadata) if info is not None else {}
     rebuilt = _rebuilt(cls, message, metadata, retry_after, violations)
     if info is not None and info.domain == DOMAIN:
         rebuilt.reason = info.reason  # type: ignore[misc]  # of a class that this program may not know
+    rebuilt.details = tuple(_own(status))
     return rebuilt
 
 
@@ -163,12 +190,12 @@ def _rebuilt(
 
 
 def _details(
-    error: grpc.RpcError,
+    status: status_pb2.Status,
 ) -> tuple[error_details_pb2.ErrorInfo | None, tuple[FieldViolation, ...], timedelta | None]:
     info: error_details_pb2.ErrorInfo | None = None
     violations: tuple[FieldViolation, ...] = ()
     retry_after: timedelta | None = None
-    for detail in _status(error).details:
+    for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo()
             detail.Unpack(info)
@@ -181,6 +208,19 @@ def _details(
             detail.Unpack(retry)
             retry_after = retry.retry_delay.ToTimedelta()
     return info, violations, retry_after
+
+
+def _own(status: status_pb2.Status) -> Iterator[Message]:
+    """The details beside the usual ones; a type that this program does not know stays packed."""
+    pool = descriptor_pool.Default()
+    for detail in status.details:
+        if any(detail.Is(usual.DESCRIPTOR) for usual in _USUAL):
+            continue
+        try:
+            descriptor = pool.FindMessageTypeByName(detail.type_url.rpartition("/")[2])
+            yield message_factory.GetMessageClass(descriptor).FromString(detail.value)
+        except (KeyError, DecodeError):
+            yield detail
 
 
 def _status(error: grpc.RpcError) -> status_pb2.Status:

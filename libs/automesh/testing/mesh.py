@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 
 from automesh.mesh.audit import AuditEvent, AuditLog
+from automesh.mesh.channel import OPTIONS
 from automesh.mesh.identity import IdentityFiles, SpiffeId
 from automesh.mesh.interceptor import CallInterceptor
 from automesh.mesh.policy import AccessTable
@@ -42,6 +43,7 @@ class InProcessMesh:
             options=[
                 ("grpc.ssl_target_name_override", self._dns_name()),
                 ("grpc.use_local_subchannel_pool", 1),
+                *(option for option in OPTIONS if "metadata_size" in option[0]),
             ],
             interceptors=authorizing(token),
         )

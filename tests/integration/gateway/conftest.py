@@ -18,6 +18,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_tools import protoc
 
+from automesh.doc.v1 import document_pb2
+from automesh.mesh.channel import OPTIONS
 from gateway.app import http_gateway
 from gateway.descriptors import Catalog, load_catalog
 from gateway.settings import Settings
@@ -48,6 +50,23 @@ def echo_descriptors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def catalog(echo_descriptors: Path) -> Catalog:
     return load_catalog(echo_descriptors.read_bytes())
+
+
+def stale_write() -> document_pb2.StaleWrite:
+    """As large as the doc service makes them: 40 KB of a page that two people have changed."""
+    text = "Zeile mit Umlauten: ÄÖÜ, und noch ein wenig mehr.\n" * 760
+    return document_pb2.StaleWrite(
+        document_id="doc_1",
+        expected_head="rev_1",
+        head="rev_2",
+        author="ann",
+        merge=document_pb2.Merge(
+            base="rev_1",
+            theirs="rev_2",
+            content=text,
+            conflicts=[document_pb2.Conflict(line=3, base="a\n", ours="b\n", theirs="c\n")],
+        ),
+    )
 
 
 class Echo:
@@ -85,6 +104,8 @@ class Echo:
             status.details.add().Pack(retry)
         elif details == "known":
             status.details.add().Pack(error_details_pb2.ErrorInfo(reason="WHY", domain="acme", metadata={"a": "b"}))
+        elif details == "stale":
+            status.details.add().Pack(stale_write())
         elif details == "foreign":
             status.details.append(any_pb2.Any(type_url="type.googleapis.com/no.Such", value=b"\x01\xff"))
         trailing = (("grpc-status-details-bin", status.SerializeToString()),) if details else ()
@@ -256,7 +277,7 @@ async def running_front(catalog: Catalog, descriptors: Path, **changes: Any) -> 
 
     def channel(service: str) -> grpc.aio.Channel:
         address = f"127.0.0.1:{port}" if service == "echo" else "127.0.0.1:1"
-        return channels.setdefault(service, grpc.aio.insecure_channel(address))
+        return channels.setdefault(service, grpc.aio.insecure_channel(address, options=OPTIONS))
 
     settings = Settings(
         gateway_port=free_port(),

@@ -43,6 +43,17 @@ async def test_known_details_are_shown_in_full(front: Any) -> None:
     }
 
 
+async def test_a_large_detail_of_a_service_arrives_whole(front: Any) -> None:
+    response = await front.get("/v1/fail/10?message=m&details=stale")
+    assert response.status_code == 409
+    detail = response.json()["details"][0]
+    assert detail["@type"] == "type.googleapis.com/automesh.doc.v1.StaleWrite"
+    assert (detail["expectedHead"], detail["head"], detail["author"]) == ("rev_1", "rev_2", "ann")
+    assert detail["merge"]["content"].count("ÄÖÜ") == 760
+    assert len(detail["merge"]["content"].encode()) > 40_000
+    assert detail["merge"]["conflicts"] == [{"line": 3, "base": "a\n", "ours": "b\n", "theirs": "c\n"}]
+
+
 async def test_details_of_an_unknown_type_keep_their_bytes(front: Any) -> None:
     response = await front.get("/v1/fail/5?message=m&details=foreign")
     assert response.status_code == 404
