@@ -18,7 +18,9 @@ class Settings(MeshSettings):
     postgres_dsn: SecretStr = Field(description="the database; the doc service uses its schema `doc`")
     keyring_file: Path = Field(description="the keys that seal documents, drafts, attachments and backups")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis, for caches and wake-ups; empty: in this process")
-    blobs_url: str = Field("", description="where attachments are kept: a folder or s3://, gs://, az://; empty: state_dir")
+    blobs_url: str = Field(
+        "", description="where attachments are kept: a folder or s3://, gs://, az://; empty: state_dir"
+    )
     database_connections: int = Field(10, ge=3, description="connections to the database at most")
     doc_max_page_bytes: int = Field(
         2 * MIB, ge=1024, le=4 * MIB, description="larger documents are refused: divide them"

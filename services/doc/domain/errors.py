@@ -68,13 +68,13 @@ class StaleHead(Stale):
 
     def __init__(self, head: Head, expected: str) -> None:
         super().__init__(
-            f"{head.updated_by} has changed {head.path!r} since you read it: take the merge, or decide where it says so, "
-            f"and save with expected_head={head.revision_id}",
+            f"{head.updated_by} has changed {head.path!r} since you read it: take the merge, or decide where it says "
+            f"so, and save with expected_head={head.revision_id}",
             documentId=head.document_id,
             head=head.revision_id,
             expectedHead=expected,
         )
-        self.head = head
+        self.head, self.expected = head, expected
 
 
 class RequestReused(DocError):

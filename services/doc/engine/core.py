@@ -9,6 +9,7 @@ from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
 from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.documents.pages import NoPages, PageRenderer
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -52,4 +53,5 @@ class Core:
             make_id=options.make_id,
             max_bytes=options.max_page_bytes,
         )
+        self.pages: PageRenderer = NoPages()
         self.reader = DocumentReader(self.documents, self.directory)

@@ -1,1 +1,1 @@
--- (see the part)
+SELECT 1;

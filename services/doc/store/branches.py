@@ -22,7 +22,7 @@ GET = f"{COUNTED} WHERE b.tenant_id = $1 AND b.space = $2 AND b.branch = $3"
 LIST = f"""
 SELECT * FROM ({COUNTED} WHERE b.tenant_id = $1 AND b.space = $2) b
  WHERE $3::timestamptz IS NULL OR (moved_at, branch) < ($3, $4) ORDER BY moved_at DESC, branch DESC LIMIT $5
-"""
+"""  # noqa: S608 # made of constants
 ADD = "INSERT INTO branch (tenant_id, space, branch, base, created_by) VALUES ($1, $2, $3, $4, $5)"
 COPY_HEADS = """
 INSERT INTO head (tenant_id, space, branch, document_id, revision_id, began, path, path_key, title, tags, owner,
@@ -33,7 +33,8 @@ SELECT tenant_id, space, $3, document_id, revision_id, revision_id, path, path_k
 """
 COPY_REDIRECTS = """
 INSERT INTO redirect (tenant_id, space, branch, path_key, path, document_id)
-SELECT tenant_id, space, $3, path_key, path, document_id FROM redirect WHERE tenant_id = $1 AND space = $2 AND branch = $4
+SELECT tenant_id, space, $3, path_key, path, document_id
+  FROM redirect WHERE tenant_id = $1 AND space = $2 AND branch = $4
 """
 COPY_LINKS = """
 INSERT INTO link (tenant_id, space, branch, document_id, target_key, target, anchor, line, picture)
@@ -47,7 +48,8 @@ SELECT a.tenant_id, a.document_id, $3, a.anchors FROM anchor a JOIN head h USING
 """
 DIFFERING = """
 SELECT coalesce(o.document_id, t.document_id) AS document_id, coalesce(o.path, t.path) AS path,
-       coalesce(t.path, o.path) AS base_path, coalesce(o.revision_id, '') AS head, coalesce(t.revision_id, '') AS base_head,
+       coalesce(t.path, o.path) AS base_path,
+       coalesce(o.revision_id, '') AS head, coalesce(t.revision_id, '') AS base_head,
        o.deleted_at IS NOT NULL AS branch_deleted, t.deleted_at IS NOT NULL AS base_deleted
   FROM (SELECT * FROM head WHERE tenant_id = $1 AND space = $2 AND branch = $3) o
   FULL JOIN (SELECT * FROM head WHERE tenant_id = $1 AND space = $2 AND branch = $4) t USING (document_id)
@@ -74,7 +76,9 @@ class SqlBranchStore:
                 for copy in (COPY_HEADS, COPY_REDIRECTS, COPY_LINKS, COPY_ANCHORS):
                     await tx.execute(copy, tenant_id, space, branch, base)
         except asyncpg.UniqueViolationError as error:
-            raise BranchTaken(f"the space {space} has a branch {branch!r} already", space=space, branch=branch) from error
+            raise BranchTaken(
+                f"the space {space} has a branch {branch!r} already", space=space, branch=branch
+            ) from error
         return await self.get(tenant_id, space, branch)
 
     async def get(self, tenant_id: str, space: str, branch: str) -> Branch:

@@ -108,7 +108,9 @@ class SqlContents:
         try:
             body = zstandard.ZstdDecompressor(dict_data=_dictionary(base)).decompress(packed, max_output_size=_MAX_BODY)
         except zstandard.ZstdError as error:
-            raise ContentDamaged(f"the body {row.sha256[:12]}... cannot be unpacked: {error}", sha256=row.sha256) from error
+            raise ContentDamaged(
+                f"the body {row.sha256[:12]}... cannot be unpacked: {error}", sha256=row.sha256
+            ) from error
         if hashlib.sha256(body).hexdigest() != row.sha256:
             raise ContentDamaged(f"the body {row.sha256[:12]}... is another than its hash says", sha256=row.sha256)
         return body

@@ -31,7 +31,9 @@ SELECT h.*, r.size, r.sha256, d.created_by, d.created_at
   FROM head h JOIN revision r USING (revision_id) JOIN document d ON d.document_id = h.document_id
 """
 GET = f"{HEAD} WHERE h.tenant_id = $1 AND h.document_id = $2 AND h.branch = $3"
-AT_PATH = f"{HEAD} WHERE h.tenant_id = $1 AND h.space = $2 AND h.branch = $3 AND h.path_key = $4 AND h.deleted_at IS NULL"
+AT_PATH = (
+    f"{HEAD} WHERE h.tenant_id = $1 AND h.space = $2 AND h.branch = $3 AND h.path_key = $4 AND h.deleted_at IS NULL"
+)
 MOVED = f"""{HEAD} JOIN redirect m ON m.document_id = h.document_id AND m.branch = h.branch
  WHERE m.tenant_id = $1 AND m.space = $2 AND m.branch = $3 AND m.path_key = $4 AND h.deleted_at IS NULL"""
 LIST = f"""{HEAD}
@@ -102,7 +104,7 @@ REQUEST = """
 SELECT r.document_id, w.fingerprint FROM write_request w JOIN revision r USING (revision_id)
  WHERE w.tenant_id = $1 AND w.request_id = $2
 """
-WRITTEN = f"SELECT document_id FROM ({REQUEST}) w"
+WRITTEN = f"SELECT document_id FROM ({REQUEST}) w"  # noqa: S608 # made of constants
 NEW_REQUEST = """
 INSERT INTO write_request (tenant_id, request_id, revision_id, fingerprint) VALUES ($1, $2, $3, $4)
 """
@@ -292,7 +294,9 @@ async def _repeated(tx: Connection, write: Write) -> str | None:
     if row is None:
         return None
     if bytes(row["fingerprint"]) != write.fingerprint:
-        raise RequestReused(f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id)
+        raise RequestReused(
+            f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id
+        )
     return str(row["document_id"])
 
 

@@ -36,7 +36,7 @@ GET_COUNTED = GET.replace(
            AND h.deleted_at IS NULL) AS document_count""",
 )
 LIST = f"{COUNTED} WHERE s.tenant_id = $1 AND {FOUND} AND s.space > $4 ORDER BY s.space LIMIT $5"
-VISIBLE = f"SELECT s.space FROM space s WHERE s.tenant_id = $1 AND {FOUND} ORDER BY s.space"
+VISIBLE = f"SELECT s.space FROM space s WHERE s.tenant_id = $1 AND {FOUND} ORDER BY s.space"  # noqa: S608 # made of constants
 ADD = """
 INSERT INTO space (tenant_id, space, title, description, visibility, rules, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -115,12 +115,15 @@ class SqlSpaceStore:
     async def delete(self, tenant_id: str, space: str, *, force: bool) -> None:
         """Documents first; all that hangs on them and on the space goes with them."""
         async with self._database.transaction(tenant_id) as tx:
-            if await tx.fetchrow("SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR UPDATE", tenant_id, space) is None:
+            if (
+                await tx.fetchrow("SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR UPDATE", tenant_id, space)
+                is None
+            ):
                 raise space_not_found(space)
             if not force and await tx.fetchval(USED, tenant_id, space):
                 raise SpaceNotEmpty(
-                    f"the space {space} has documents (perhaps in its trash): force it, with a reason, and they are gone "
-                    "for good",
+                    f"the space {space} has documents (perhaps in its trash): force it, with a reason, and they are "
+                    "gone for good",
                     space=space,
                 )
             await tx.execute(DELETE_DOCUMENTS, tenant_id, space)

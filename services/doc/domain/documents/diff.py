@@ -69,7 +69,8 @@ def counts(left: str, right: str) -> Counts:
     """How many lines came and went."""
     hunks = list(_hunks(lines_of(left), lines_of(right)))
     return Counts(
-        added=sum(each.right_end - each.right for each in hunks), removed=sum(each.left_end - each.left for each in hunks)
+        added=sum(each.right_end - each.right for each in hunks),
+        removed=sum(each.left_end - each.left for each in hunks),
     )
 
 
@@ -135,9 +136,7 @@ def _line(mark: str, line: str) -> str:
 
 def _equal(old: Sequence[str], start: int, end: int, right: int) -> list[Row]:
     texts = [line.rstrip("\n") for line in old[start:end]]
-    return [
-        Row(RowKind.EQUAL, start + number + 1, text, right + number + 1, text) for number, text in enumerate(texts)
-    ]
+    return [Row(RowKind.EQUAL, start + number + 1, text, right + number + 1, text) for number, text in enumerate(texts)]
 
 
 def _changed(old: Sequence[str], new: Sequence[str], hunk: _Hunk, *, words: bool) -> Iterator[Row]:

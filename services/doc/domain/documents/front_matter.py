@@ -37,12 +37,14 @@ class FrontMatter:
         return tuple(dict.fromkeys(each.strip() for each in map(str, listed) if each.strip()))
 
 
-class _Bounded(yaml.SafeLoader):
+class _Bounded(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """YAML's plain types only, without aliases: a few lines of them can stand for gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed here", problem_mark=self.peek_event().start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not allowed here", problem_mark=self.peek_event().start_mark
+            )
         self.nodes = getattr(self, "nodes", 0) + 1
         self.depth = getattr(self, "depth", 0) + 1
         if self.nodes > MAX_NODES or self.depth > MAX_DEPTH:
@@ -67,9 +69,13 @@ def read(content: str) -> FrontMatter:
         values = yaml.load(text, _Bounded)  # noqa: S506 - derives from SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 1
-        raise ValidationError(f"front matter, line {line}: {error.problem or error.context}", field="content") from error
+        raise ValidationError(
+            f"front matter, line {line}: {error.problem or error.context}", field="content"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValidationError(f"front matter is no YAML: {str(error).splitlines()[0][:200]}", field="content") from error
+        raise ValidationError(
+            f"front matter is no YAML: {str(error).splitlines()[0][:200]}", field="content"
+        ) from error
     if values is None:
         return FrontMatter({}, body_line)
     if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""How the revisions of a document hang together: parents have smaller numbers, so a walk by falling number is in order."""
+"""How the revisions of a document hang together: parents have smaller numbers, so walks go by falling number."""
 
 from __future__ import annotations
 

@@ -33,8 +33,7 @@ def equal_blocks(left: Sequence[str], right: Sequence[str]) -> list[Block]:
     tail = _common(left[head:][::-1], right[head:][::-1])
     middle_left, middle_right = left[head : len(left) - tail], right[head : len(right) - tail]
     blocks = [Block(0, 0, head)] if head else []
-    for block in _middle(middle_left, middle_right):
-        blocks.append(Block(block.left + head, block.right + head, block.size))
+    blocks += [Block(each.left + head, each.right + head, each.size) for each in _middle(middle_left, middle_right)]
     if tail:
         blocks.append(Block(len(left) - tail, len(right) - tail, tail))
     return _joined(blocks)

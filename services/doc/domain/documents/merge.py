@@ -56,10 +56,19 @@ def merge(base: str, ours: str, theirs: str, *, our_name: str = "yours", their_n
             out += agreed
             continue
         head, tail = _ends(chunk.ours, chunk.theirs)
-        ours_only, theirs_only = chunk.ours[head : len(chunk.ours) - tail], chunk.theirs[head : len(chunk.theirs) - tail]
+        ours_only, theirs_only = (
+            chunk.ours[head : len(chunk.ours) - tail],
+            chunk.theirs[head : len(chunk.theirs) - tail],
+        )
         out += chunk.ours[:head]
         conflicts.append(Conflict(len(out) + 1, "".join(chunk.base), "".join(ours_only), "".join(theirs_only)))
-        out += [f"{OURS} {our_name}\n", *_ended(ours_only), f"{MIDDLE}\n", *_ended(theirs_only), f"{THEIRS} {their_name}\n"]
+        out += [
+            f"{OURS} {our_name}\n",
+            *_ended(ours_only),
+            f"{MIDDLE}\n",
+            *_ended(theirs_only),
+            f"{THEIRS} {their_name}\n",
+        ]
         out += chunk.ours[len(chunk.ours) - tail :]
     return Merged("".join(out), conflicts)
 

@@ -56,6 +56,4 @@ class Merger:
         mine = await self._documents.revision(tenant_id, document_id, ours)
         content = await self._documents.content(tenant_id, mine.sha256)
         found = await self.onto(tenant_id, document_id, expected=ours, content=content, head=theirs)
-        return MergeOutcome(
-            base=found.base, ours=ours, theirs=theirs, content=found.content, conflicts=found.conflicts
-        )
+        return MergeOutcome(base=found.base, ours=ours, theirs=theirs, content=found.content, conflicts=found.conflicts)

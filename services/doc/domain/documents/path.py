@@ -14,7 +14,9 @@ MAX_DEPTH = 20
 SUFFIX = ".md"
 INDEX_NAMES = ("index.md", "readme.md")
 _FORBIDDEN = set('\\:*?"<>|')
-_RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))})
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
+)
 
 
 def document_path(path: str, *, field: str = "path") -> str:
@@ -24,7 +26,7 @@ def document_path(path: str, *, field: str = "path") -> str:
 
 
 def file_path(path: str, *, field: str = "path") -> str:
-    """The path in Unicode's form NFC. Raises ValidationError for one that some file system or address could not have."""
+    """The path in Unicode's form NFC. Raises ValidationError for one that some file system could not have."""
     kept = unicodedata.normalize("NFC", path)
     if not kept:
         raise ValidationError("a path is required, for example guides/start.md", field=field)
@@ -46,7 +48,10 @@ def _check_part(part: str, path: str, field: str) -> None:
         wrong = f"contains {part!r}: write where the document is, from the top of the space"
     elif len(part) > MAX_PART:
         wrong = f"has a part of {len(part)} characters; at most {MAX_PART} are allowed"
-    elif bad := next((char for char in part if char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}), ""):
+    elif bad := next(
+        (char for char in part if char in _FORBIDDEN or unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}),
+        "",
+    ):
         wrong = f"contains {bad!r}, which some file systems cannot have"
     elif part != part.strip() or part.endswith("."):
         wrong = f"has the part {part!r}, which begins or ends with a space, or ends with a dot"

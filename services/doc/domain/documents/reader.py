@@ -76,7 +76,9 @@ class DocumentReader:
             start += limit
         return found[:limit]
 
-    async def pair(self, person: Person, document_id: str, branch: str, old: str, new: str) -> tuple[str, str, str, str]:
+    async def pair(
+        self, person: Person, document_id: str, branch: str, old: str, new: str
+    ) -> tuple[str, str, str, str]:
         """Ids and contents of two revisions: of the head of the branch, and of its first parent, unless they are named.
 
         The id of the earlier is empty when the later is the first.

@@ -94,7 +94,15 @@ class DocumentWriter:
         await self._writable(person, head.space, branch)
         if head.deleted_at is not None and head.revision_id == expected:
             raise _trashed(head)
-        write = self._next(person, head, expected, Change.DELETE, head.path, document.content, message or "deleted")
+        write = self._next(
+            person,
+            head,
+            expected,
+            Change.DELETE,
+            path=head.path,
+            content=document.content,
+            message=message or "deleted",
+        )
         text = read(document.content, head.path, max_bytes=max(self._max_bytes, head.size))
         return (await self._write(write, text)).head
 
@@ -104,13 +112,11 @@ class DocumentWriter:
         tenant_id = person.tenant_id
         head = await self._documents.head(tenant_id, restore.document_id, restore.branch)
         await self._writable(person, head.space, restore.branch)
-        wanted = await self._documents.revision(
-            tenant_id, restore.document_id, restore.revision_id or head.revision_id
-        )
+        wanted = await self._documents.revision(tenant_id, restore.document_id, restore.revision_id or head.revision_id)
         content = await self._documents.content(tenant_id, wanted.sha256)
         path = document_path(restore.path or wanted.path)
         message = restore.message or f"restored {wanted.revision_id}"
-        write = self._next(person, head, restore.expected, Change.RESTORE, path, content, message)
+        write = self._next(person, head, restore.expected, Change.RESTORE, path=path, content=content, message=message)
         return await self._write(write, read(content, path, max_bytes=max(self._max_bytes, wanted.size)))
 
     async def _update(self, person: Person, edit: Edit, head: Head, space: Space) -> Written:
@@ -128,7 +134,16 @@ class DocumentWriter:
             await self._documents.revision(person.tenant_id, edit.document_id, edit.merged)
         change = Change.MERGE if edit.merged else Change.RENAME if path != before.path else Change.EDIT
         write = self._next(
-            person, head, edit.expected, change, path, content, edit.message, old=old, edit=edit, merged=edit.merged
+            person,
+            head,
+            edit.expected,
+            change,
+            path=path,
+            content=content,
+            message=edit.message,
+            old=old,
+            edit=edit,
+            merged=edit.merged,
         )
         return Written(document=await self._write(write, text), findings=findings)
 
@@ -140,7 +155,15 @@ class DocumentWriter:
         findings = await self._checked(space, edit.branch, path, text)
         old = await self._documents.content(person.tenant_id, head.sha256)
         write = self._next(
-            person, head, head.revision_id, Change.MERGE, path, outcome.content, edit.message, old=old, edit=edit
+            person,
+            head,
+            head.revision_id,
+            Change.MERGE,
+            path=path,
+            content=outcome.content,
+            message=edit.message,
+            old=old,
+            edit=edit,
         )
         return Written(document=await self._write(write, text), findings=findings, merged=True)
 
@@ -160,10 +183,10 @@ class DocumentWriter:
         head: Head,
         expected: str,
         change: Change,
+        *,
         path: str,
         content: str,
         message: str,
-        *,
         old: str | None = None,
         edit: Edit | None = None,
         merged: str = "",
@@ -201,8 +224,8 @@ class DocumentWriter:
         found = await self._directory.find(person, space, MemberRole.WRITER)
         if branch == MAIN and found.rules.required_approvals:
             raise BranchProtected(
-                f"the space {space} asks for {found.rules.required_approvals} approvals: write to a branch and propose it "
-                "with a review",
+                f"the space {space} asks for {found.rules.required_approvals} approvals: write to a branch and propose "
+                "it with a review",
                 space=space,
             )
         return found

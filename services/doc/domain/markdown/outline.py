@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,7 +119,7 @@ def _take(reading: _Reading, event: Any, at: int) -> None:
 
 
 def _start(reading: _Reading, tag: Any, at: int) -> None:
-    name, value = (tag, None) if isinstance(tag, str) else next(iter(tag.items()))
+    name, value = (tag, {}) if isinstance(tag, str) else next(iter(tag.items()))
     if name == "MetadataBlock":
         reading.in_metadata = True
     elif name == "Heading":
@@ -175,7 +175,9 @@ def _end_section(reading: _Reading) -> None:
 def anchor_of(text: str) -> str:
     """As GitHub makes it of a heading: lower case, letters, digits, "-" and "_" only, spaces become "-"."""
     kept = (
-        char for char in text.lower() if char in " -" or unicodedata.category(char)[0] in "LMN" or unicodedata.category(char) == "Pc"
+        char
+        for char in text.lower()
+        if char in " -" or unicodedata.category(char)[0] in "LMN" or unicodedata.category(char) == "Pc"
     )
     return "".join(kept).replace(" ", "-")
 

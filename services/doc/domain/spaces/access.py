@@ -24,8 +24,8 @@ class Person:
 def role_in(space: Space, person: Person) -> MemberRole | None:
     """What somebody may do there; None: for them it is not there.
 
-    The guard has already asked for the permission of the rpc (doc.write for a write). In a space of the tenant everybody
-    who holds it may write, unless they are listed as a reader; a space of members knows its members only.
+    The guard has already asked for the permission of the rpc (doc.write for a write). In a space of the tenant
+    everybody who holds it may write, unless they are listed as a reader; a space of members knows its members only.
     """
     if person.admin:
         return MemberRole.OWNER

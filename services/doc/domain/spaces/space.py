@@ -61,7 +61,9 @@ class Rules:
         if len(self.words) > MAX_WORDS:
             raise ValidationError(f"{len(self.words)} words are more than {MAX_WORDS}", field="space.rules.words")
         if self.trash_retention < timedelta(minutes=1):
-            raise ValidationError("the trash keeps documents for a minute at least", field="space.rules.trash_retention")
+            raise ValidationError(
+                "the trash keeps documents for a minute at least", field="space.rules.trash_retention"
+            )
         if self.review_after <= timedelta():
             raise ValidationError("review_after must be longer than nothing", field="space.rules.review_after")
 
@@ -80,7 +82,8 @@ class NewSpace:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.space):
             raise ValidationError(
-                f"{self.space[:80]!r} is no name of a space: 1 to 63 of a-z, 0-9 and -, not at its ends", field="space.space"
+                f"{self.space[:80]!r} is no name of a space: 1 to 63 of a-z, 0-9 and -, not at its ends",
+                field="space.space",
             )
         if len(self.title) > MAX_TITLE or not self.title.isprintable():
             raise ValidationError(f"a title has at most {MAX_TITLE} printable characters", field="space.title")
