@@ -16,7 +16,8 @@ from automesh.storage.sealing import Sealer, place
 
 MAX_DEPTH = 16
 """Bodies that must be read to read one."""
-LEVEL = 9
+INLINE_BYTES = 32 * 1024
+"""Bodies up to this are packed where they are: a thread takes longer to begin."""
 CACHE_BYTES = 32 * 1024 * 1024
 _MAX_BODY = 64 * 1024 * 1024  # a damaged frame must not ask for more
 
@@ -30,7 +31,10 @@ WITH RECURSIVE chain AS (
 )
 SELECT DISTINCT ON (sha256) sha256, base, bytes FROM chain
 """
-DEPTH = "SELECT depth FROM content WHERE tenant_id = $1 AND sha256 = $2"
+BEFORE = """
+SELECT r.path, r.sha256, c.depth FROM revision r JOIN content c ON c.tenant_id = r.tenant_id AND c.sha256 = r.sha256
+ WHERE r.tenant_id = $1 AND r.revision_id = $2 AND r.document_id = $3
+"""
 INSERT = """
 INSERT INTO content (tenant_id, sha256, base, depth, size, bytes) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, sha256) DO NOTHING
@@ -41,6 +45,27 @@ class ContentDamaged(AutomationError):
     """A stored body is not what its hash says. Never retried: restore it from a backup."""
 
     reason = "CONTENT_DAMAGED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """A revision that a new one is made of, and the body that the new one is packed against."""
+
+    path: str
+    sha256: str
+    depth: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A body as it is stored. `size` is that of the body, in bytes."""
+
+    sha256: str
+    base: str | None
+    depth: int
+    size: int
+    bytes: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +100,43 @@ class SqlContents:
                 self._remember(tenant_id, each, known[each])
         return {each: known[each].decode() for each in hashes}
 
-    async def put(self, tx: Connection, tenant_id: str, content: str, before: tuple[str, str] | None) -> str:
-        """Stores a body that may be there already; its hash. `before` are hash and body of the revision before."""
+    async def before(self, tenant_id: str, document_id: str, revision_id: str) -> Before | None:
+        """A revision that something is about to be written on; None when there is no such one."""
+        row = await self._database.fetchrow(BEFORE, tenant_id, revision_id, document_id, tenant=tenant_id)
+        if row is None:
+            return None
+        body = (await self.read(tenant_id, [row["sha256"]]))[row["sha256"]]
+        return Before(path=row["path"], sha256=row["sha256"], depth=row["depth"], body=body)
+
+    async def pack(self, tenant_id: str, content: str, before: Before | None) -> Packed:
+        """Compressed, against the body before where that helps, and sealed. Nothing is stored."""
         body, digest = content.encode(), sha256_of(content)
-        base, depth = None, 0
-        if before is not None and before[0] != digest:
-            reached = await tx.fetchval(DEPTH, tenant_id, before[0])
-            if reached is not None and reached < MAX_DEPTH:
-                base, depth = before[0], reached + 1
-        packed = await asyncio.to_thread(_packed, body, before[1].encode() if base and before else None)
-        sealed = self._sealer.seal(packed, place("doc", tenant_id, digest))
-        await tx.execute(INSERT, tenant_id, digest, base, depth, len(body), sealed)
-        return digest
+        chained = before is not None and before.sha256 != digest and before.depth < MAX_DEPTH
+        base = before if before is not None and chained and before.body else None
+        dictionary = base.body.encode() if base else None
+        if len(body) + len(dictionary or b"") <= INLINE_BYTES:
+            packed = _packed(body, dictionary)
+        else:
+            packed = await asyncio.to_thread(_packed, body, dictionary)
+        return Packed(
+            sha256=digest,
+            base=base.sha256 if base else None,
+            depth=base.depth + 1 if base else 0,
+            size=len(body),
+            bytes=self._sealer.seal(packed, place("doc", tenant_id, digest)),
+        )
+
+    async def put(self, tx: Connection, tenant_id: str, content: str, before: Before | None = None) -> str:
+        """Stores a body that may be there already; its hash."""
+        packed = await self.pack(tenant_id, content, before)
+        await tx.execute(
+            INSERT, tenant_id, packed.sha256, packed.base, packed.depth, packed.size, packed.bytes
+        )  # fmt: skip
+        return packed.sha256
+
+    def remember(self, tenant_id: str, digest: str, content: str) -> None:
+        """A body that was stored a moment ago: it is what is read next, and what the next write is packed against."""
+        self._remember(tenant_id, digest, content.encode())
 
     def _unpacked(self, tenant_id: str, rows: Mapping[str, _Row], wanted: Sequence[str]) -> dict[str, bytes]:
         made: dict[str, bytes] = {}
@@ -132,7 +182,12 @@ class SqlContents:
 
 
 def _packed(body: bytes, base: bytes | None) -> bytes:
-    return zstandard.ZstdCompressor(level=LEVEL, dict_data=_dictionary(base)).compress(body)
+    return zstandard.ZstdCompressor(level=_level(len(body)), dict_data=_dictionary(base)).compress(body)
+
+
+def _level(size: int) -> int:
+    """What takes some ten milliseconds at most."""
+    return 9 if size <= 256 * 1024 else 3
 
 
 def _dictionary(base: bytes | None) -> zstandard.ZstdCompressionDict | None:

@@ -79,7 +79,11 @@ class Revision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """A revision to be made, and where its branch's head is expected to be; empty for a new document."""
+    """A revision to be made, and where its branch's head is expected to be.
+
+    `expected` is empty where the branch must not have the document yet: it begins with this write, or, when `merged` is
+    given, it comes over from the branch that has this revision.
+    """
 
     tenant_id: str
     space: str
@@ -104,6 +108,11 @@ class Write:
     def __post_init__(self) -> None:
         if len(self.message) > MAX_MESSAGE or "\x00" in self.message:
             raise ValidationError(f"a message has at most {MAX_MESSAGE} characters, none of them NUL", field="message")
+
+    @property
+    def parents(self) -> Sequence[str]:
+        """The revisions that it comes from; none for one that begins a document."""
+        return tuple(each for each in (self.expected, self.merged) if each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

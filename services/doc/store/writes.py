@@ -1,0 +1,293 @@
+"""A write as one statement: it is one transaction and one round trip.
+
+All its parts hang on `moved`, the head that was made or moved: where that is empty, nothing is written at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from automesh.storage.postgres import Connection, Database
+from services.doc.domain.documents.document import Head, Write
+from services.doc.domain.documents.path import key, target_of
+from services.doc.domain.documents.text import Text
+from services.doc.domain.errors import (
+    RequestReused,
+    StaleHead,
+    branch_not_found,
+    document_not_found,
+    path_taken,
+    space_not_found,
+)
+from services.doc.store import rows
+from services.doc.store.contents import Before, Packed, SqlContents
+
+_PARTS = """
+stored AS (
+    INSERT INTO content (tenant_id, sha256, base, depth, size, bytes)
+    SELECT $1::text, $15::text, $16::text, $17::smallint, $18::bigint, $19::bytea FROM moved
+    ON CONFLICT (tenant_id, sha256) DO NOTHING
+), made AS (
+    INSERT INTO revision (revision_id, tenant_id, document_id, parents, branch, change, path, title, sha256, size,
+                          author, co_authors, message, lines_added, lines_removed)
+    SELECT $5::text, $1::text, $3::text, $20::text[], $2::text, $21::text, $6::text, $8::text, $15::text, $18::bigint,
+           $12::text, $22::text[], $23::text, $24::integer, $25::integer FROM moved
+), unlinked AS (
+    DELETE FROM link l USING moved m WHERE l.document_id = m.document_id AND l.branch = m.branch
+), linked AS (
+    INSERT INTO link (tenant_id, space, branch, document_id, target_key, target, anchor, line, picture)
+    SELECT m.tenant_id, m.space, m.branch, m.document_id, n.target_key, n.target, n.anchor, n.line, n.picture
+      FROM moved m, unnest($26::text[], $27::text[], $28::text[], $29::integer[], $30::boolean[])
+                    AS n (target_key, target, anchor, line, picture)
+), anchored AS (
+    INSERT INTO anchor (tenant_id, document_id, branch, anchors)
+    SELECT $1::text, $3::text, $2::text, $31::text[] FROM moved WHERE NOT $13::boolean
+    ON CONFLICT (document_id, branch) DO UPDATE SET anchors = excluded.anchors
+), taken AS (
+    DELETE FROM redirect r USING moved m
+     WHERE r.tenant_id = m.tenant_id AND r.space = m.space AND r.branch = m.branch AND r.path_key = m.path_key
+), deserted AS (
+    INSERT INTO redirect (tenant_id, space, branch, path_key, path, document_id)
+    SELECT tenant_id, space, branch, $32::text, $33::text, document_id FROM moved WHERE $32::text NOT IN (path_key, '')
+    ON CONFLICT (tenant_id, space, branch, path_key) DO UPDATE
+       SET document_id = excluded.document_id, path = excluded.path, created_at = now()
+), told AS (
+    INSERT INTO change (tenant_id, space, document_id, revision_id)
+    SELECT tenant_id, space, document_id, revision_id FROM moved WHERE branch = 'main'
+), asked AS (
+    INSERT INTO write_request (tenant_id, request_id, revision_id, fingerprint)
+    SELECT $1::text, $34::text, $5::text, $35::bytea FROM moved WHERE $34::text <> ''
+)
+SELECT m.*, $18::bigint AS size, $15::text AS sha256, d.created_by, d.created_at FROM moved m, known d
+"""
+MOVE = """
+WITH known AS (
+    SELECT created_by, created_at FROM document
+     WHERE tenant_id = $1::text AND document_id = $3::text AND space = $14::text
+), moved AS (
+    UPDATE head SET revision_id = $5::text, path = $6::text, path_key = $7::text, title = $8::text, tags = $9::text[],
+                    owner = coalesce(nullif($10::text, ''), (SELECT created_by FROM known)),
+                    review_at = $11::timestamptz, updated_by = $12::text, updated_at = now(),
+                    deleted_at = CASE WHEN $13::boolean THEN now() END
+     WHERE tenant_id = $1::text AND branch = $2::text AND document_id = $3::text AND revision_id = $4::text
+       AND space = $14::text
+    RETURNING *
+), {parts}""".replace("{parts}", _PARTS)
+BEGIN = """
+WITH born AS (
+    INSERT INTO document (document_id, tenant_id, space, created_by)
+    SELECT $3::text, $1::text, $14::text, $12::text WHERE $4::text = ''
+    RETURNING created_by, created_at
+), known AS (
+    SELECT created_by, created_at FROM born
+    UNION ALL
+    SELECT created_by, created_at FROM document
+     WHERE tenant_id = $1::text AND document_id = $3::text AND space = $14::text AND $4::text <> ''
+), moved AS (
+    INSERT INTO head (tenant_id, space, branch, document_id, revision_id, path, path_key, title, tags, owner, review_at,
+                      updated_by, deleted_at)
+    SELECT $1::text, $14::text, $2::text, $3::text, $5::text, $6::text, $7::text, $8::text, $9::text[],
+           coalesce(nullif($10::text, ''), created_by), $11::timestamptz, $12::text,
+           CASE WHEN $13::boolean THEN now() END
+      FROM known
+    RETURNING *
+), {parts}""".replace("{parts}", _PARTS)
+# Paths that are given up by the same writes: whoever comes first may have one that another is still to leave.
+VACATE = """
+UPDATE head SET path_key = '/' || document_id
+ WHERE tenant_id = $1
+   AND (document_id, branch, revision_id) IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))
+"""
+
+
+HEAD = """
+SELECT h.*, r.size, r.sha256, d.created_by, d.created_at
+  FROM head h JOIN revision r USING (revision_id) JOIN document d ON d.document_id = h.document_id
+"""
+GET = f"{HEAD} WHERE h.tenant_id = $1 AND h.document_id = $2 AND h.branch = $3"
+TAKEN = (
+    "SELECT path FROM head WHERE tenant_id = $1 AND space = $2 AND branch = $3 AND path_key = $4 AND deleted_at IS NULL"
+)
+REQUEST = """
+SELECT r.document_id, w.fingerprint FROM write_request w JOIN revision r USING (revision_id)
+ WHERE w.tenant_id = $1 AND w.request_id = $2
+"""
+TRIES = 3
+_Violation = asyncpg.IntegrityConstraintViolationError
+_SWEPT = frozenset({"revision_tenant_id_sha256_fkey", "content_tenant_id_base_fkey"})
+"""The body was there, unused, and was cleaned up at that moment: it is stored anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A write with everything that takes time done."""
+
+    write: Write
+    text: Text
+    packed: Packed
+    before: Before | None
+
+    @property
+    def leaves(self) -> bool:
+        """The path that the document has on the branch is free afterwards."""
+        before = self.before if self.write.expected else None
+        return before is not None and (self.write.deleted or key(before.path) != key(self.write.path))
+
+    def arguments(self) -> Sequence[object]:
+        """Of MOVE and BEGIN."""
+        write, text, packed = self.write, self.text, self.packed
+        links = [] if write.deleted else _links(write, text)
+        left = (key(self.before.path), self.before.path) if self.before and write.expected else ("", "")
+        return (
+            write.tenant_id, write.branch, write.document_id, write.expected or write.merged, write.revision_id,
+            write.path, key(write.path), text.title, list(text.tags), text.owner, text.review_at, write.author,
+            write.deleted, write.space,
+            packed.sha256, packed.base, packed.depth, packed.size, packed.bytes,
+            list(write.parents), write.change, list(write.co_authors), write.message, write.lines_added,
+            write.lines_removed,
+            *([link[at] for link in links] for at in range(5)),
+            sorted(text.outline.anchors), *left, write.request_id, write.fingerprint,
+        )  # fmt: skip
+
+    @property
+    def statement(self) -> str:
+        """What writes it."""
+        return MOVE if self.write.expected else BEGIN
+
+
+class NotWritten(Exception):
+    """A statement did nothing, or broke a constraint; `SqlWrites.explaining` says what that means."""
+
+    def __init__(self, write: Write, violation: _Violation | None = None) -> None:
+        super().__init__(write.document_id)
+        self.write, self.violation = write, violation
+
+
+class SqlWrites:
+    """Carries writes out."""
+
+    def __init__(self, database: Database, contents: SqlContents) -> None:
+        self._database, self._contents = database, contents
+
+    async def write(self, write: Write, text: Text) -> Head:
+        """See DocumentStore."""
+        [prepared] = await self.prepare([(write, text)])
+        try:
+            async with self.explaining():
+                return await self._alone(prepared)
+        except Exception:
+            repeated = await self._repeated(write) if write.request_id else None
+            if repeated is None:
+                raise
+            return repeated
+
+    async def write_all(self, writes: Sequence[tuple[Write, Text]]) -> Sequence[Head]:
+        """See DocumentStore."""
+        if not writes:
+            return []
+        prepared = await self.prepare(writes)
+        async with self.explaining(), self._database.transaction(writes[0][0].tenant_id) as tx:
+            heads = await self.write_in(tx, prepared)
+        self.remember(prepared)
+        return heads
+
+    async def prepare(self, writes: Sequence[tuple[Write, Text]]) -> Sequence[Prepared]:
+        """Reads what the writes are made on, and packs their bodies."""
+        prepared = []
+        for write, text in writes:
+            parents = write.parents
+            before = await self._contents.before(write.tenant_id, write.document_id, parents[0]) if parents else None
+            packed = await self._contents.pack(write.tenant_id, write.content, before)
+            prepared.append(Prepared(write, text, packed, before))
+        return prepared
+
+    async def write_in(self, tx: Connection, prepared: Sequence[Prepared]) -> Sequence[Head]:
+        """Within a transaction that is rolled back when this raises NotWritten."""
+        leaving = [each.write for each in prepared if each.leaves]
+        if len(prepared) > 1 and leaving:
+            await tx.execute(
+                VACATE, leaving[0].tenant_id, [each.document_id for each in leaving], [each.branch for each in leaving],
+                [each.expected for each in leaving],
+            )  # fmt: skip
+        heads = []
+        for each in prepared:
+            try:
+                row = await tx.fetchrow(each.statement, *each.arguments())
+            except _Violation as error:
+                raise NotWritten(each.write, error) from error
+            if row is None:
+                raise NotWritten(each.write)
+            heads.append(rows.head(row))
+        return heads
+
+    def remember(self, prepared: Sequence[Prepared]) -> None:
+        """They are committed: their bodies need not be read when they are asked for."""
+        for each in prepared:
+            self._contents.remember(each.write.tenant_id, each.packed.sha256, each.write.content)
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator[None]:
+        """Turns NotWritten into what the port says, once the transaction within is over."""
+        try:
+            yield
+        except NotWritten as error:
+            raise await self._reason(error.write, error.violation) from error
+
+    async def _alone(self, prepared: Prepared) -> Head:
+        write = prepared.write
+        for attempt in range(1, TRIES + 1):
+            try:
+                row = await self._database.fetchrow(prepared.statement, *prepared.arguments(), tenant=write.tenant_id)
+            except _Violation as error:
+                if error.constraint_name in _SWEPT and attempt < TRIES:
+                    continue
+                raise NotWritten(write, error) from error
+            if row is None:
+                raise NotWritten(write)
+            self.remember([prepared])
+            return rows.head(row)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _repeated(self, write: Write) -> Head | None:
+        """What the very same request has written before. Raises RequestReused for another request."""
+        row = await self._database.fetchrow(REQUEST, write.tenant_id, write.request_id, tenant=write.tenant_id)
+        if row is None:
+            return None
+        if bytes(row["fingerprint"]) != write.fingerprint:
+            raise RequestReused(
+                f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id
+            )
+        found = await self._database.fetchrow(
+            GET, write.tenant_id, row["document_id"], write.branch, tenant=write.tenant_id
+        )
+        return rows.head(found) if found else None
+
+    async def _reason(self, write: Write, violation: _Violation | None) -> Exception:
+        name = violation.constraint_name if violation else ""
+        if violation is None or name == "head_pkey":
+            row = await self._database.fetchrow(
+                GET, write.tenant_id, write.document_id, write.branch, tenant=write.tenant_id
+            )
+            if row is None or row["space"] != write.space:
+                return document_not_found(write.document_id, write.branch)
+            return StaleHead(rows.head(row), write.expected)
+        if name == "head_tenant_id_space_branch_fkey":
+            return branch_not_found(write.space, write.branch)
+        if name == "document_tenant_id_space_fkey":
+            return space_not_found(write.space)
+        if name == "head_path":
+            found = await self._database.fetchrow(
+                TAKEN, write.tenant_id, write.space, write.branch, key(write.path), tenant=write.tenant_id
+            )
+            return path_taken(write.path, found["path"] if found else write.path)
+        return violation
+
+
+def _links(write: Write, text: Text) -> list[tuple[str, str, str, int, bool]]:
+    """Key and path of the target, anchor, line, and whether it is a picture; of links within the space."""
+    targets = [(link, target_of(link.target, write.path)) for link in text.outline.links]
+    return [(key(target[0]), *target, link.line, link.picture) for link, target in targets if target is not None]
