@@ -39,7 +39,12 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
 
 
 def _options(settings: Settings) -> Options:
-    return Options(max_page_bytes=settings.doc_max_page_bytes, scratch=settings.state_dir / "doc")
+    return Options(
+        max_page_bytes=settings.doc_max_page_bytes,
+        max_attachment_bytes=settings.doc_max_attachment_bytes,
+        attachment_quota=settings.doc_attachment_quota,
+        scratch=settings.state_dir / "doc",
+    )
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from automesh.mesh.settings import MeshSettings
 
 MIB = 1024**2
+GIB = 1024**3
 
 
 class Settings(MeshSettings):
@@ -25,3 +26,5 @@ class Settings(MeshSettings):
     doc_max_page_bytes: int = Field(
         2 * MIB, ge=1024, le=4 * MIB, description="larger documents are refused: divide them"
     )
+    doc_max_attachment_bytes: int = Field(64 * MIB, ge=1, description="larger pictures and files are refused")
+    doc_attachment_quota: int = Field(64 * GIB, ge=0, description="bytes that the attachments of one tenant may take")

@@ -8,6 +8,7 @@ from automesh.storage.blobs import BlobStore
 from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
+from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents.pages import NoPages, PageRenderer
 from services.doc.domain.documents.reader import DocumentReader
@@ -15,6 +16,7 @@ from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.validation.checks import Checks, NoChecks
 from services.doc.engine.options import Options
+from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
 from services.doc.store.branches import SqlBranchStore
 from services.doc.store.changes import SqlChanges
 from services.doc.store.contents import SqlContents
@@ -55,3 +57,14 @@ class Core:
         )
         self.pages: PageRenderer = NoPages()
         self.reader = DocumentReader(self.documents, self.directory)
+        self.blob_ledger = SqlBlobLedger(outside.database)
+        self.attachment_store = SqlAttachmentStore(outside.database)
+        self.attachments = AttachmentShelf(
+            self.attachment_store,
+            self.blob_ledger,
+            outside.blobs,
+            self.directory,
+            make_id=options.make_id,
+            max_bytes=options.max_attachment_bytes,
+            quota=options.attachment_quota,
+        )

@@ -10,6 +10,7 @@ from automesh.core.clock import Clock, utc_now
 from automesh.core.ids import new_id
 
 MIB = 1024**2
+GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,9 @@ class Options:
     """Durations end in `_s` and are seconds."""
 
     max_page_bytes: int = 2 * MIB
+    max_attachment_bytes: int = 64 * MIB
+    attachment_quota: int = 64 * GIB
+    """Bytes that the attachments of one tenant may take."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -10,6 +10,7 @@ import asyncpg
 from automesh.storage.postgres import Database, Record
 from services.doc.domain.branches.branch import Branch, Sides
 from services.doc.domain.errors import BranchInUse, BranchTaken, branch_not_found
+from services.doc.store.attachments import COPY_ATTACHMENTS
 
 COUNTED = """
 SELECT b.*, (SELECT count(*) FROM head h WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch)
@@ -66,14 +67,14 @@ class SqlBranchStore:
         self._database = database
 
     async def add(self, tenant_id: str, space: str, branch: str, base: str, created_by: str) -> Branch:
-        """The branch with heads, redirects, links and anchors of its base, of one moment."""
+        """The branch with heads, redirects, links, anchors and attachments of its base, of one moment."""
         try:
             async with self._database.transaction(tenant_id) as tx:
                 await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 if await tx.fetchrow(GET, tenant_id, space, base) is None:
                     raise branch_not_found(space, base)
                 await tx.execute(ADD, tenant_id, space, branch, base, created_by)
-                for copy in (COPY_HEADS, COPY_REDIRECTS, COPY_LINKS, COPY_ANCHORS):
+                for copy in (COPY_HEADS, COPY_REDIRECTS, COPY_LINKS, COPY_ANCHORS, COPY_ATTACHMENTS):
                     await tx.execute(copy, tenant_id, space, branch, base)
         except asyncpg.UniqueViolationError as error:
             raise BranchTaken(

@@ -1,1 +1,1 @@
-"""Attachments: files beside documents."""
+"""Pictures and other files beside documents."""
