@@ -23,13 +23,13 @@ import psutil
 from google.protobuf import json_format
 
 from automesh.orchestrator.v1 import task_pb2, task_service_pb2, task_service_pb2_grpc
+from automesh.web.server import Listen, serving
 from gateway.api_keys import ApiKeys, AuthExchange
 from gateway.calls import Invoker
 from gateway.descriptors import load_catalog, own_descriptors
 from gateway.http import Gateway
 from gateway.metadata import Deadlines
 from gateway.rpc import GrpcUpstream
-from gateway.server import Listen, serving
 from gateway.site import build_site
 from gateway.streaming import Streamer
 

@@ -11,13 +11,13 @@ import structlog
 
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
+from automesh.web.server import Listen, serving
 from gateway.api_keys import ApiKeys, AuthExchange
 from gateway.calls import Invoker
 from gateway.descriptors import BadDescriptors, load_catalog, own_descriptors
 from gateway.http import Gateway
 from gateway.metadata import Deadlines
 from gateway.rpc import GrpcUpstream
-from gateway.server import Listen, serving
 from gateway.settings import Settings
 from gateway.site import Site, build_site
 from gateway.streaming import Streamer
@@ -104,6 +104,7 @@ def _listen(settings: Settings) -> Listen:
         key=settings.gateway_tls_key_file if secure else None,
         max_headers=settings.gateway_max_headers,
         max_requests=settings.gateway_max_requests,
+        setting="AUTOMESH_GATEWAY_PORT",
     )
 
 

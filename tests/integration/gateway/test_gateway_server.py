@@ -15,7 +15,7 @@ import pytest
 
 from automesh.mesh.server import PortInUse
 from automesh.testing.ca import ThrowawayCa
-from gateway.server import BadCertificate, Listen, serving
+from automesh.web.server import BadCertificate, Listen, serving
 from gateway.settings import Settings
 
 LIMIT_S = 10.0
@@ -65,7 +65,7 @@ async def test_https_speaks_both_kinds_of_http(start_front: Any, web_files: tupl
 
 
 async def test_a_port_in_use_is_refused_with_the_next_step(front: Any) -> None:
-    listen = Listen("127.0.0.1", front.settings.gateway_port)
+    listen = Listen("127.0.0.1", front.settings.gateway_port, setting="AUTOMESH_GATEWAY_PORT")
     with pytest.raises(PortInUse, match="AUTOMESH_GATEWAY_PORT"):
         async with serving(nothing, listen):
             pass

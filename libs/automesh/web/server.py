@@ -49,6 +49,8 @@ class Listen:
     key: Path | None = None
     max_headers: int = 32 * 1024
     max_requests: int = 4096
+    setting: str = ""
+    """The environment variable that names the port, for the message of PortInUse."""
 
     @property
     def url(self) -> str:
@@ -82,16 +84,17 @@ async def serving(app: App, listen: Listen) -> AsyncGenerator[asyncio.Event]:
 
 
 def _check_port(listen: Listen) -> None:
-    """granian shares a port with whoever has it: a second gateway would get half of the first one's requests."""
+    """granian shares a port with whoever has it: a second server would get half of the first one's requests."""
     try:
         family, _, _, _, address = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
+        choose = f" with {listen.setting}" if listen.setting else ""
         raise PortInUse(
             f"cannot listen on {listen.host}:{listen.port} ({os.strerror(error.errno or 0)}). Stop whoever holds the "
-            "port, or choose another with AUTOMESH_GATEWAY_PORT",
+            f"port, or choose another{choose}",
             address=f"{listen.host}:{listen.port}",
         ) from error
 
@@ -114,7 +117,7 @@ def _server(app: App, listen: Listen) -> Server:
                 max_concurrent_streams=_STREAMS_A_CONNECTION,
                 keep_alive_interval=_PING_MS,
             ),
-            # Its own lines are no JSON, and tell of every request cut off; what matters is logged in http.py.
+            # Its own lines are no JSON, and tell of every request cut off; what matters is logged by the application.
             log_dictconfig={"loggers": {}, "handlers": {}, "formatters": {}},
             log_enabled=False,
             **tls,
