@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from automesh.options.v1 import access_pb2 as automesh_dot_options_dot_v1_dot_access__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'automesh/doc/v1/analytics_service.proto\x12\x0f\x61utomesh.doc.v1\x1a automesh/options/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x11RecordViewRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfirmed_revision\x18\x02 \x01(\t\"\x14\n\x12RecordViewResponse\"J\n\x12RecordClickRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\"\x15\n\x13RecordClickResponse\"K\n\x19GetSpaceStatisticsRequest\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"\x8c\x03\n\x1aGetSpaceStatisticsResponse\x12\'\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x19.automesh.doc.v1.DayCount\x12\x31\n\tmost_read\x18\x02 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x33\n\x0bmost_edited\x18\x03 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x34\n\x0fwithout_results\x18\x04 \x03(\x0b\x32\x1b.automesh.doc.v1.QueryCount\x12\x33\n\x0ewithout_clicks\x18\x05 \x03(\x0b\x32\x1b.automesh.doc.v1.QueryCount\x12)\n\x05stale\x18\x06 \x03(\x0b\x32\x1a.automesh.doc.v1.StalePage\x12\x34\n\x0c\x62roken_links\x18\x07 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x11\n\tdocuments\x18\x08 \x01(\x03\"\\\n\x08\x44\x61yCount\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\r\n\x05views\x18\x02 \x01(\x03\x12\x13\n\x0brobot_views\x18\x03 \x01(\x03\x12\x10\n\x08searches\x18\x04 \x01(\x03\x12\r\n\x05\x65\x64its\x18\x05 \x01(\x03\"P\n\rDocumentCount\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"*\n\nQueryCount\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xab\x01\n\tStalePage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x12ListReadersRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListReadersResponse\x12(\n\x07readers\x18\x01 \x03(\x0b\x32\x17.automesh.doc.v1.Reader\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x06Reader\x12\x0c\n\x04user\x18\x01 \x01(\t\x12-\n\tlast_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63onfirmed_revision\x18\x03 \x01(\t\x12\x10\n\x08outdated\x18\x04 \x01(\x08\x32\xfb\x04\n\x10\x41nalyticsService\x12\x94\x01\n\nRecordView\x12\".automesh.doc.v1.RecordViewRequest\x1a#.automesh.doc.v1.RecordViewResponse\"=\x90\x02\x02\xa2\xbb\x18\x0c\n\x08\x64oc.read0\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/docs/{document_id}:view:\x01*\x12\x8a\x01\n\x0bRecordClick\x12#.automesh.doc.v1.RecordClickRequest\x1a$.automesh.doc.v1.RecordClickResponse\"0\x90\x02\x02\xa2\xbb\x18\x0c\n\x08\x64oc.read0\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/docs:click:\x01*\x12\xa9\x01\n\x12GetSpaceStatistics\x12*.automesh.doc.v1.GetSpaceStatisticsRequest\x1a+.automesh.doc.v1.GetSpaceStatisticsResponse\":\x90\x02\x01\xa2\xbb\x18\n\n\x08\x64oc.read\x82\xd3\xe4\x93\x02#\x12!/api/v1/spaces/{space}/statistics\x12\x96\x01\n\x0bListReaders\x12#.automesh.doc.v1.ListReadersRequest\x1a$.automesh.doc.v1.ListReadersResponse\"<\x90\x02\x01\xa2\xbb\x18\x0b\n\tdoc.write\x82\xd3\xe4\x93\x02$\x12\"/api/v1/docs/{document_id}/readersb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'automesh/doc/v1/analytics_service.proto\x12\x0f\x61utomesh.doc.v1\x1a automesh/options/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\x11RecordViewRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x1a\n\x12\x63onfirmed_revision\x18\x02 \x01(\t\"\x14\n\x12RecordViewResponse\"J\n\x12RecordClickRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0c\n\x04rank\x18\x03 \x01(\x05\"\x15\n\x13RecordClickResponse\"K\n\x19GetSpaceStatisticsRequest\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"\x8c\x03\n\x1aGetSpaceStatisticsResponse\x12\'\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x19.automesh.doc.v1.DayCount\x12\x31\n\tmost_read\x18\x02 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x33\n\x0bmost_edited\x18\x03 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x34\n\x0fwithout_results\x18\x04 \x03(\x0b\x32\x1b.automesh.doc.v1.QueryCount\x12\x33\n\x0ewithout_clicks\x18\x05 \x03(\x0b\x32\x1b.automesh.doc.v1.QueryCount\x12)\n\x05stale\x18\x06 \x03(\x0b\x32\x1a.automesh.doc.v1.StalePage\x12\x34\n\x0c\x62roken_links\x18\x07 \x03(\x0b\x32\x1e.automesh.doc.v1.DocumentCount\x12\x11\n\tdocuments\x18\x08 \x01(\x03\"F\n\x17\x45xportStatisticsRequest\x12\r\n\x05space\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"\\\n\x08\x44\x61yCount\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\r\n\x05views\x18\x02 \x01(\x03\x12\x13\n\x0brobot_views\x18\x03 \x01(\x03\x12\x10\n\x08searches\x18\x04 \x01(\x03\x12\r\n\x05\x65\x64its\x18\x05 \x01(\x03\"P\n\rDocumentCount\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"*\n\nQueryCount\x12\r\n\x05query\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"\xab\x01\n\tStalePage\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x12ListReadersRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListReadersResponse\x12(\n\x07readers\x18\x01 \x03(\x0b\x32\x17.automesh.doc.v1.Reader\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"s\n\x06Reader\x12\x0c\n\x04user\x18\x01 \x01(\t\x12-\n\tlast_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63onfirmed_revision\x18\x03 \x01(\t\x12\x10\n\x08outdated\x18\x04 \x01(\x08\x32\x93\x06\n\x10\x41nalyticsService\x12\x94\x01\n\nRecordView\x12\".automesh.doc.v1.RecordViewRequest\x1a#.automesh.doc.v1.RecordViewResponse\"=\x90\x02\x02\xa2\xbb\x18\x0c\n\x08\x64oc.read0\x01\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/docs/{document_id}:view:\x01*\x12\x8a\x01\n\x0bRecordClick\x12#.automesh.doc.v1.RecordClickRequest\x1a$.automesh.doc.v1.RecordClickResponse\"0\x90\x02\x02\xa2\xbb\x18\x0c\n\x08\x64oc.read0\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/v1/docs:click:\x01*\x12\xa9\x01\n\x12GetSpaceStatistics\x12*.automesh.doc.v1.GetSpaceStatisticsRequest\x1a+.automesh.doc.v1.GetSpaceStatisticsResponse\":\x90\x02\x01\xa2\xbb\x18\n\n\x08\x64oc.read\x82\xd3\xe4\x93\x02#\x12!/api/v1/spaces/{space}/statistics\x12\x95\x01\n\x10\x45xportStatistics\x12(.automesh.doc.v1.ExportStatisticsRequest\x1a\x14.google.api.HttpBody\"A\x90\x02\x01\xa2\xbb\x18\n\n\x08\x64oc.read\x82\xd3\xe4\x93\x02*\x12(/api/v1/spaces/{space}/statistics:export\x12\x96\x01\n\x0bListReaders\x12#.automesh.doc.v1.ListReadersRequest\x1a$.automesh.doc.v1.ListReadersResponse\"<\x90\x02\x01\xa2\xbb\x18\x0b\n\tdoc.write\x82\xd3\xe4\x93\x02$\x12\"/api/v1/docs/{document_id}/readersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,34 +41,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANALYTICSSERVICE'].methods_by_name['RecordClick']._serialized_options = b'\220\002\002\242\273\030\014\n\010doc.read0\001\202\323\344\223\002\027\"\022/api/v1/docs:click:\001*'
   _globals['_ANALYTICSSERVICE'].methods_by_name['GetSpaceStatistics']._loaded_options = None
   _globals['_ANALYTICSSERVICE'].methods_by_name['GetSpaceStatistics']._serialized_options = b'\220\002\001\242\273\030\n\n\010doc.read\202\323\344\223\002#\022!/api/v1/spaces/{space}/statistics'
+  _globals['_ANALYTICSSERVICE'].methods_by_name['ExportStatistics']._loaded_options = None
+  _globals['_ANALYTICSSERVICE'].methods_by_name['ExportStatistics']._serialized_options = b'\220\002\001\242\273\030\n\n\010doc.read\202\323\344\223\002*\022(/api/v1/spaces/{space}/statistics:export'
   _globals['_ANALYTICSSERVICE'].methods_by_name['ListReaders']._loaded_options = None
   _globals['_ANALYTICSSERVICE'].methods_by_name['ListReaders']._serialized_options = b'\220\002\001\242\273\030\013\n\tdoc.write\202\323\344\223\002$\022\"/api/v1/docs/{document_id}/readers'
-  _globals['_RECORDVIEWREQUEST']._serialized_start=157
-  _globals['_RECORDVIEWREQUEST']._serialized_end=225
-  _globals['_RECORDVIEWRESPONSE']._serialized_start=227
-  _globals['_RECORDVIEWRESPONSE']._serialized_end=247
-  _globals['_RECORDCLICKREQUEST']._serialized_start=249
-  _globals['_RECORDCLICKREQUEST']._serialized_end=323
-  _globals['_RECORDCLICKRESPONSE']._serialized_start=325
-  _globals['_RECORDCLICKRESPONSE']._serialized_end=346
-  _globals['_GETSPACESTATISTICSREQUEST']._serialized_start=348
-  _globals['_GETSPACESTATISTICSREQUEST']._serialized_end=423
-  _globals['_GETSPACESTATISTICSRESPONSE']._serialized_start=426
-  _globals['_GETSPACESTATISTICSRESPONSE']._serialized_end=822
-  _globals['_DAYCOUNT']._serialized_start=824
-  _globals['_DAYCOUNT']._serialized_end=916
-  _globals['_DOCUMENTCOUNT']._serialized_start=918
-  _globals['_DOCUMENTCOUNT']._serialized_end=998
-  _globals['_QUERYCOUNT']._serialized_start=1000
-  _globals['_QUERYCOUNT']._serialized_end=1042
-  _globals['_STALEPAGE']._serialized_start=1045
-  _globals['_STALEPAGE']._serialized_end=1216
-  _globals['_LISTREADERSREQUEST']._serialized_start=1218
-  _globals['_LISTREADERSREQUEST']._serialized_end=1298
-  _globals['_LISTREADERSRESPONSE']._serialized_start=1300
-  _globals['_LISTREADERSRESPONSE']._serialized_end=1388
-  _globals['_READER']._serialized_start=1390
-  _globals['_READER']._serialized_end=1505
-  _globals['_ANALYTICSSERVICE']._serialized_start=1508
-  _globals['_ANALYTICSSERVICE']._serialized_end=2143
+  _globals['_RECORDVIEWREQUEST']._serialized_start=184
+  _globals['_RECORDVIEWREQUEST']._serialized_end=252
+  _globals['_RECORDVIEWRESPONSE']._serialized_start=254
+  _globals['_RECORDVIEWRESPONSE']._serialized_end=274
+  _globals['_RECORDCLICKREQUEST']._serialized_start=276
+  _globals['_RECORDCLICKREQUEST']._serialized_end=350
+  _globals['_RECORDCLICKRESPONSE']._serialized_start=352
+  _globals['_RECORDCLICKRESPONSE']._serialized_end=373
+  _globals['_GETSPACESTATISTICSREQUEST']._serialized_start=375
+  _globals['_GETSPACESTATISTICSREQUEST']._serialized_end=450
+  _globals['_GETSPACESTATISTICSRESPONSE']._serialized_start=453
+  _globals['_GETSPACESTATISTICSRESPONSE']._serialized_end=849
+  _globals['_EXPORTSTATISTICSREQUEST']._serialized_start=851
+  _globals['_EXPORTSTATISTICSREQUEST']._serialized_end=921
+  _globals['_DAYCOUNT']._serialized_start=923
+  _globals['_DAYCOUNT']._serialized_end=1015
+  _globals['_DOCUMENTCOUNT']._serialized_start=1017
+  _globals['_DOCUMENTCOUNT']._serialized_end=1097
+  _globals['_QUERYCOUNT']._serialized_start=1099
+  _globals['_QUERYCOUNT']._serialized_end=1141
+  _globals['_STALEPAGE']._serialized_start=1144
+  _globals['_STALEPAGE']._serialized_end=1315
+  _globals['_LISTREADERSREQUEST']._serialized_start=1317
+  _globals['_LISTREADERSREQUEST']._serialized_end=1397
+  _globals['_LISTREADERSRESPONSE']._serialized_start=1399
+  _globals['_LISTREADERSRESPONSE']._serialized_end=1487
+  _globals['_READER']._serialized_start=1489
+  _globals['_READER']._serialized_end=1604
+  _globals['_ANALYTICSSERVICE']._serialized_start=1607
+  _globals['_ANALYTICSSERVICE']._serialized_end=2394
 # @@protoc_insertion_point(module_scope)

@@ -204,6 +204,36 @@ class GetSpaceStatisticsResponse(_message.Message):
 Global___GetSpaceStatisticsResponse: _TypeAlias = GetSpaceStatisticsResponse  # noqa: Y015
 
 @_typing.final
+class ExportStatisticsRequest(_message.Message):
+    """Request of ExportStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """Of which space."""
+    days: _builtins.int
+    """Days up to today, 1 to 730. 0 means 30."""
+    format: _builtins.str
+    """"csv" or "json". Empty: "csv"."""
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        days: _builtins.int = ...,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "format", b"format", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportStatisticsRequest: _TypeAlias = ExportStatisticsRequest  # noqa: Y015
+
+@_typing.final
 class DayCount(_message.Message):
     """One day."""
 

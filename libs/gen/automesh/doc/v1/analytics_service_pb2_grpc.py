@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from automesh.doc.v1 import analytics_service_pb2 as automesh_dot_doc_dot_v1_dot_analytics__service__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,11 @@ class AnalyticsServiceStub:
                 request_serializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsRequest.SerializeToString,
                 response_deserializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsResponse.FromString,
                 _registered_method=True)
+        self.ExportStatistics = channel.unary_unary(
+                '/automesh.doc.v1.AnalyticsService/ExportStatistics',
+                request_serializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.ExportStatisticsRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.ListReaders = channel.unary_unary(
                 '/automesh.doc.v1.AnalyticsService/ListReaders',
                 request_serializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.ListReadersRequest.SerializeToString,
@@ -82,6 +88,13 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportStatistics(self, request, context):
+        """The figures of a space as a file: lines of kind, name and count, or the answer of GetSpaceStatistics as JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReaders(self, request, context):
         """Returns who has read a document. FAILED_PRECONDITION (ANONYMOUS_ANALYTICS) where no person is stored.
         """
@@ -106,6 +119,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.GetSpaceStatistics,
                     request_deserializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsRequest.FromString,
                     response_serializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsResponse.SerializeToString,
+            ),
+            'ExportStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportStatistics,
+                    request_deserializer=automesh_dot_doc_dot_v1_dot_analytics__service__pb2.ExportStatisticsRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'ListReaders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReaders,
@@ -195,6 +213,33 @@ class AnalyticsService:
             '/automesh.doc.v1.AnalyticsService/GetSpaceStatistics',
             automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsRequest.SerializeToString,
             automesh_dot_doc_dot_v1_dot_analytics__service__pb2.GetSpaceStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/automesh.doc.v1.AnalyticsService/ExportStatistics',
+            automesh_dot_doc_dot_v1_dot_analytics__service__pb2.ExportStatisticsRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Analytics: what is read, and what is looked for in vain."""
 
 from automesh.doc.v1 import analytics_service_pb2 as _analytics_service_pb2
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -39,6 +40,8 @@ class AnalyticsServiceStub:
     """Counts that a result of a search was opened."""
     GetSpaceStatistics: _grpc.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSpaceStatisticsRequest, _analytics_service_pb2.GetSpaceStatisticsResponse]
     """Returns the figures of a space."""
+    ExportStatistics: _grpc.UnaryUnaryMultiCallable[_analytics_service_pb2.ExportStatisticsRequest, _httpbody_pb2.HttpBody]
+    """The figures of a space as a file: lines of kind, name and count, or the answer of GetSpaceStatistics as JSON."""
     ListReaders: _grpc.UnaryUnaryMultiCallable[_analytics_service_pb2.ListReadersRequest, _analytics_service_pb2.ListReadersResponse]
     """Returns who has read a document. FAILED_PRECONDITION (ANONYMOUS_ANALYTICS) where no person is stored."""
 
@@ -53,6 +56,8 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """Counts that a result of a search was opened."""
     GetSpaceStatistics: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.GetSpaceStatisticsRequest, _analytics_service_pb2.GetSpaceStatisticsResponse]  # type: ignore[assignment]
     """Returns the figures of a space."""
+    ExportStatistics: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.ExportStatisticsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The figures of a space as a file: lines of kind, name and count, or the answer of GetSpaceStatistics as JSON."""
     ListReaders: _aio.UnaryUnaryMultiCallable[_analytics_service_pb2.ListReadersRequest, _analytics_service_pb2.ListReadersResponse]  # type: ignore[assignment]
     """Returns who has read a document. FAILED_PRECONDITION (ANONYMOUS_ANALYTICS) where no person is stored."""
 
@@ -82,6 +87,14 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_analytics_service_pb2.GetSpaceStatisticsResponse, _abc.Awaitable[_analytics_service_pb2.GetSpaceStatisticsResponse]]:
         """Returns the figures of a space."""
+
+    @_abc_1.abstractmethod
+    def ExportStatistics(
+        self,
+        request: _analytics_service_pb2.ExportStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """The figures of a space as a file: lines of kind, name and count, or the answer of GetSpaceStatistics as JSON."""
 
     @_abc_1.abstractmethod
     def ListReaders(

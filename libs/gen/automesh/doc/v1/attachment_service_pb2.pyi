@@ -147,22 +147,26 @@ class DownloadAttachmentRequest(_message.Message):
     SPACE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    REVISION_ID_FIELD_NUMBER: _builtins.int
     space: _builtins.str
     """In which space."""
     path: _builtins.str
     """Which one."""
     branch: _builtins.str
     """On which branch. Empty: "main"."""
+    revision_id: _builtins.str
+    """As it was when this revision of a document was written, on the branch of that revision. Empty: as it is."""
     def __init__(
         self,
         *,
         space: _builtins.str = ...,
         path: _builtins.str = ...,
         branch: _builtins.str = ...,
+        revision_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "path", b"path", "space", b"space"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "path", b"path", "revision_id", b"revision_id", "space", b"space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
