@@ -12,6 +12,14 @@ from google.protobuf.message import DecodeError, Message
 from automesh.core.errors import InternalError
 from automesh.core.ids import new_id
 from gateway.api_keys import ApiKeys
+from gateway.conditional import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    NOT_MODIFIED,
+    fill_expected,
+    is_known,
+    tag_headers,
+)
 from gateway.endpoint import JSON, Endpoint
 from gateway.exchange import ClientGone, HeaderList, Request, Response
 from gateway.formats import raw_headers
@@ -49,7 +57,11 @@ class Invoker:
         message = await bound(endpoint, request, captures, await self.read_body(endpoint, request))
         call = await self.start(endpoint, request, message.SerializeToString())
         payload = await _reply(call, request)
-        await reply_whole(endpoint, payload, await call.headers(), response)
+        if endpoint.etag is None:
+            await reply_whole(endpoint, payload, await call.headers(), response)
+        else:
+            known = request.headers.get(IF_NONE_MATCH)
+            await reply_unless_known(endpoint, payload, await call.headers(), response, known)
 
     async def read_body(self, endpoint: Endpoint, request: Request) -> bytes:
         """The body, of a type that the method takes. A method that takes none gets none."""
@@ -91,12 +103,15 @@ async def bound(endpoint: Endpoint, request: Request, captures: Mapping[str, str
 
 
 def bind(endpoint: Endpoint, request: Request, captures: Mapping[str, str], body: bytes) -> Message:
-    """The request message, with what headers may add: Idempotency-Key and Last-Event-ID. Raises BadValue."""
+    """The request message, with what headers may add: Idempotency-Key, If-Match and Last-Event-ID. Raises BadValue,
+    BadHeader."""
     binder = endpoint.binder
     message: Any = binder.bind(captures, request.query, body, request.headers.get("content-type"))
     if binder.request_id and not message.request_id:
         # The mesh repeats a call whose backend died, and that must not do twice what was asked for once.
         message.request_id = request.headers.get("idempotency-key") or new_id("once")
+    if endpoint.expected and (expected := request.headers.get(IF_MATCH)):
+        fill_expected(message, endpoint.expected, expected)
     last_event = request.headers.get("last-event-id")
     if last_event and binder.cursor and not message.cursor:
         message.cursor = last_event
@@ -123,6 +138,21 @@ async def reply_whole(endpoint: Endpoint, payload: bytes, metadata: Metadata, re
     else:
         headers, body = _JSON_HEADERS, await shown(endpoint, payload)
     await response.whole(200, [*headers, *to_headers(metadata)], body)
+
+
+async def reply_unless_known(
+    endpoint: Endpoint, payload: bytes, metadata: Metadata, response: Response, known: str
+) -> None:
+    """Sends an answer with an ETag; without a body when `known` (If-None-Match) names it."""
+    message = decoded(endpoint, payload)
+    etag = endpoint.etag(message) if endpoint.etag is not None else ""
+    headers = [*tag_headers(etag), *to_headers(metadata)]
+    if is_known(etag, known):
+        await response.whole(NOT_MODIFIED, headers, b"")
+        return
+    big = len(payload) >= BIG_BYTES
+    body = await asyncio.to_thread(endpoint.json, message) if big else endpoint.json(message)
+    await response.whole(200, [*_JSON_HEADERS, *headers], body)
 
 
 async def shown(endpoint: Endpoint, payload: bytes) -> bytes:

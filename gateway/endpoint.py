@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from gateway.binding import BadBinding, RequestBinder
 from gateway.binding.request import HTTP_BODY
 from gateway.codec import MessageCodec
+from gateway.conditional import expected_field, tag_reader
 from gateway.descriptors import HttpRule, Rpc
 from gateway.metrics import MethodMetrics
 from gateway.routing import Template, parse_template
@@ -38,6 +39,11 @@ class Endpoint:
         shown = self._shown()
         self.raw_response = shown is not None and shown.full_name == HTTP_BODY
         self.streams = rpc.client_streaming or rpc.server_streaming
+        reads, writes = rule.method == "GET" and not self.streams, rule.method in ("PUT", "DELETE")
+        self.etag = tag_reader(rpc.response, rule.response_body) if reads else None
+        """Takes the ETag out of a response; None for most endpoints."""
+        self.expected = expected_field(rpc.request, rule.body) if writes and not rpc.client_streaming else ()
+        """The field of the request that If-Match fills; empty for most endpoints."""
         self._write = codec.writer(rpc.response, rule.response_body)
         cursor = rpc.response.fields_by_name.get("cursor")
         self._has_cursor = cursor is not None and cursor.type == cursor.TYPE_STRING and not cursor.is_repeated

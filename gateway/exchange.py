@@ -18,6 +18,7 @@ Send = Callable[[Event], Awaitable[None]]
 HeaderList = Sequence[tuple[bytes, bytes]]
 
 NO_CONTENT = 204
+_WITHOUT_BODY = (NO_CONTENT, 304)
 
 _DRAIN_FACTOR = 4  # so much of a body that is too large is still read, so that the client hears the answer
 
@@ -34,7 +35,7 @@ class Request:
     """What the client sent."""
 
     __slots__ = (
-        *("_receive", "_version", "body_read", "gone", "headers", "method", "peer", "query"),
+        *("_began", "_receive", "_version", "body_read", "gone", "headers", "method", "peer", "query"),
         *("raw_path", "request_id"),
     )
 
@@ -49,6 +50,7 @@ class Request:
         self.peer: str = (scope.get("client") or ("",))[0]
         self.body_read = False
         self.gone = False
+        self._began = False
 
     async def body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, UnsupportedContent for a compressed one, ClientGone."""
@@ -87,7 +89,8 @@ class Request:
     @property
     def is_coming(self) -> bool:
         """Whether the client is still busy with sending, on a connection of this request alone (HTTP/1)."""
-        return not self.body_read and not self.gone and self._version.startswith("1")
+        waits = not self._began and bool(self.headers.get("expect"))  # for our word, before it sends anything
+        return not self.body_read and not self.gone and not waits and self._version.startswith("1")
 
     def check_body(self, limit: int) -> None:
         """Raises what the headers alone forbid: UnsupportedContent for a compressed body, BodyTooLarge."""
@@ -119,6 +122,7 @@ class Request:
         return self._taken(await self._receive())
 
     def _taken(self, event: Event) -> bytes:
+        self._began = True
         if event["type"] == "http.disconnect":
             self.gone = True
             raise ClientGone
@@ -185,7 +189,7 @@ class Response:
 
     async def whole(self, status: int, headers: HeaderList, body: bytes) -> None:
         """A response in one piece; without its body when the request was a HEAD."""
-        if status != NO_CONTENT:
+        if status not in _WITHOUT_BODY:
             headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
         await self.start(status, headers)
         self.ended = True

@@ -17,7 +17,7 @@ from gateway.endpoint import JSON, Endpoint
 from gateway.errors import CLIENT_CLOSED_REQUEST
 from gateway.exchange import NO_CONTENT, ClientGone, Receive, Request, Response, Scope, Send
 from gateway.metrics import IN_FLIGHT, MethodMetrics
-from gateway.refusals import HeadersTooLarge, MethodNotAllowed, RouteNotFound, Stopping
+from gateway.refusals import BodyTooLarge, HeadersTooLarge, MethodNotAllowed, RouteNotFound, Stopping
 from gateway.routing import Match, parse_path
 from gateway.site import Site
 from gateway.streaming import Streamer
@@ -135,7 +135,8 @@ class Gateway:
         answer = site.errors.write(error, service=endpoint.rpc.service if endpoint else "")
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in answer.headers]
         headers = [(b"content-type", JSON.encode()), *headers]
-        if unread is not None and endpoint is not None and endpoint.binder.raw_body and unread.is_coming:
+        uploading = isinstance(error, BodyTooLarge) or (endpoint is not None and endpoint.binder.raw_body)
+        if unread is not None and uploading and unread.is_coming:
             await response.linger(answer.http_status, headers, answer.body, unread)
         else:
             await response.whole(answer.http_status, headers, answer.body)

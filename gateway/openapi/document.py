@@ -86,9 +86,9 @@ class _Operation:
             "tags": [_service(self._endpoint)],
             "summary": text.partition(". ")[0].rstrip("."),
             "description": text + needs,
-            "parameters": [*self._path_parameters(), *self._query_parameters()],
+            "parameters": [*self._path_parameters(), *self._query_parameters(), *self._conditions()],
             "responses": {
-                "200": {"description": "OK", "content": self._response_content()},
+                **self._success(),
                 "default": {
                     "description": "An error",
                     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{STATUS}"}}},
@@ -100,6 +100,20 @@ class _Operation:
         if self._rpc.anonymous:
             operation["security"] = [{}, {"bearer": []}]
         return operation
+
+    def _success(self) -> dict[str, Any]:
+        ok: dict[str, Any] = {"description": "OK", "content": self._response_content()}
+        if self._endpoint.etag is None:
+            return {"200": ok}
+        ok["headers"] = {"ETag": {"description": "The state that is shown.", "schema": {"type": "string"}}}
+        return {"200": ok, "304": {"description": "Not changed since the state that If-None-Match names"}}
+
+    def _conditions(self) -> Iterator[dict[str, Any]]:
+        if self._endpoint.etag is not None:
+            yield _header("If-None-Match", "ETags of states that are known: one of them is answered with 304.")
+        if self._endpoint.expected:
+            way = ".".join(self._endpoint.expected)
+            yield _header("If-Match", f"The ETag that was read, where {way} does not say it; 409 if it has changed.")
 
     def _id(self, used: set[str]) -> str:
         service, _, method = self._rpc.full_name.rpartition(".")
@@ -154,6 +168,10 @@ class _Operation:
         error: Schema = {"$ref": f"#/components/schemas/{STATUS}"}
         line = {"oneOf": [_wrapped("result", schema), _wrapped("error", error)]}
         return {"application/x-ndjson": {"schema": line}, "text/event-stream": {"schema": {"type": "string"}}}
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
 
 
 def _wrapped(name: str, schema: Schema) -> Schema:

@@ -79,8 +79,9 @@ class Echo:
         self.uploads: list[Any] = []
         self.go = asyncio.Event()
         self.sent = 0
+        self.etag, self.text = "rev_1", "text"
 
-    def make(self, name: str, **fields: Any) -> Any:
+    def make(self, name: str, /, **fields: Any) -> Any:
         return self.catalog.message_class(self.catalog.pool.FindMessageTypeByName(name))(**fields)
 
     async def same(self, request: Any, context: Any) -> Any:
@@ -204,6 +205,20 @@ class Echo:
         response.sha256 = digest.hexdigest()
         return response
 
+    async def get_page(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        page = self.make("acme.echo.v1.Page", name=request.name, text=self.text, etag=self.etag)
+        return self.make("acme.echo.v1.PageResponse", page=page)
+
+    async def put_page(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        return self.make("acme.echo.v1.PageResponse", page=request.page)
+
+    async def delete_page(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        page = self.make("acme.echo.v1.Page", name=request.name, etag=request.expected_head)
+        return self.make("acme.echo.v1.PageResponse", page=page)
+
     def handler(self) -> Any:
         methods = {
             "Get": (grpc.unary_unary_rpc_method_handler, self.same),
@@ -218,6 +233,9 @@ class Echo:
             "Download": (grpc.unary_stream_rpc_method_handler, self.download),
             "Mirror": (grpc.unary_unary_rpc_method_handler, self.same),
             "Store": (grpc.unary_unary_rpc_method_handler, self.same),
+            "GetPage": (grpc.unary_unary_rpc_method_handler, self.get_page),
+            "PutPage": (grpc.unary_unary_rpc_method_handler, self.put_page),
+            "DeletePage": (grpc.unary_unary_rpc_method_handler, self.delete_page),
             "Upload": (grpc.stream_unary_rpc_method_handler, self.upload),
         }
         service = self.catalog.pool.FindServiceByName(SERVICE)

@@ -211,3 +211,10 @@ async def test_every_answer_forbids_caching_and_guessing(front: Any) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
         assert headers["x-request-id"]
+
+
+async def test_a_page_of_50_megabytes_is_refused_with_the_limit(front: Any) -> None:
+    response = await front.post("/v1/things", content=b'{"name": "' + b"x" * 50_000_000 + b'"}')
+    assert response.status_code == 413
+    assert response.json()["message"] == f"the request body is over the limit of {8 * 1024 * 1024} bytes"
+    assert (await front.get("/v1/things/x")).status_code == 200

@@ -63,6 +63,7 @@ def test_every_rpc_goes_to_the_service_named_by_its_package(site: Site) -> None:
         "auth",
         "control",
         "data",
+        "doc",
         "model",
         "orchestrator",
     }
