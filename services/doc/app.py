@@ -43,6 +43,8 @@ def _options(settings: Settings) -> Options:
         max_page_bytes=settings.doc_max_page_bytes,
         max_attachment_bytes=settings.doc_max_attachment_bytes,
         attachment_quota=settings.doc_attachment_quota,
+        max_drafts=settings.doc_max_drafts,
+        draft_ttl_s=settings.doc_draft_ttl_s,
         scratch=settings.state_dir / "doc",
     )
 

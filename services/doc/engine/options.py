@@ -21,6 +21,9 @@ class Options:
     max_attachment_bytes: int = 64 * MIB
     attachment_quota: int = 64 * GIB
     """Bytes that the attachments of one tenant may take."""
+    max_drafts: int = 200
+    """Of one person."""
+    draft_ttl_s: float = 90 * 86_400.0
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -67,13 +67,14 @@ CREATE TABLE discarded_blob (
 );
 CREATE INDEX discarded_blob_due ON discarded_blob (due_at);
 
--- Work that one person has not saved yet. `body` (content and path) is sealed: nobody else ever sees it.
+-- Work that one person has not saved yet. `body` is sealed: nobody else ever sees it.
 CREATE TABLE draft (
     tenant_id text NOT NULL CHECK (tenant_id <> ''),
     username text COLLATE "C" NOT NULL CHECK (username <> ''),
     draft_id text COLLATE "C" NOT NULL CHECK (draft_id ~ '^[A-Za-z0-9_-]{1,100}$'),
     space text COLLATE "C" NOT NULL,
     branch text COLLATE "C" NOT NULL,
+    path text NOT NULL DEFAULT '' CHECK (length(path) <= 400),
     base text COLLATE "C" NOT NULL DEFAULT '',
     body bytea NOT NULL,
     size bigint NOT NULL CHECK (size >= 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 
@@ -22,7 +22,7 @@ from services.doc.domain.attachments.errors import (
     quota_exceeded,
 )
 from services.doc.domain.documents.path import key
-from services.doc.domain.errors import branch_not_found, path_taken
+from services.doc.domain.errors import branch_not_found, path_taken, revision_not_found
 
 USED = "SELECT coalesce(sum(size), 0) FROM attachment_blob WHERE tenant_id = $1"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('doc.attachments.' || $1, 0))"
@@ -53,7 +53,11 @@ VERSION = """
 INSERT INTO attachment_version (tenant_id, space, branch, path, path_key, content_type, size, sha256, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
-AT = """
+REVISION = """
+SELECT r.branch, r.created_at FROM revision r JOIN document d USING (document_id)
+ WHERE r.tenant_id = $1 AND d.space = $2 AND r.revision_id = $3
+"""
+SHOWN = """
 SELECT * FROM attachment_version
  WHERE tenant_id = $1 AND space = $2 AND branch = $3 AND path_key = $4 AND created_at <= $5 ORDER BY number DESC LIMIT 1
 """
@@ -136,9 +140,13 @@ class SqlAttachmentStore:
             raise attachment_not_found(path, space)
         return _attachment(row)
 
-    async def at(self, tenant_id: str, space: str, branch: str, path: str, moment: datetime) -> Attachment:
-        """The last version before; what is there now where the branch is gone."""
-        row = await self._database.fetchrow(AT, tenant_id, space, branch, key(path), moment, tenant=tenant_id)
+    async def shown(self, tenant_id: str, space: str, path: str, revision_id: str) -> Attachment:
+        """The last version before the revision."""
+        revision = await self._database.fetchrow(REVISION, tenant_id, space, revision_id, tenant=tenant_id)
+        if revision is None:
+            raise revision_not_found(revision_id)
+        where = (tenant_id, space, revision["branch"], key(path), revision["created_at"])
+        row = await self._database.fetchrow(SHOWN, *where, tenant=tenant_id)
         if row is None or row["sha256"] is None:
             raise attachment_not_found(path, space)
         return _attachment(row)
@@ -163,14 +171,7 @@ class SqlAttachmentStore:
     async def merge(self, tenant_id: str, space: str, source: str, target: str, user: str) -> Merged:
         """One transaction."""
         async with self._database.transaction(tenant_id) as tx:
-            await tx.execute(LOCK, tenant_id)
-            changed = await tx.fetch(CHANGED, tenant_id, space, source, target)
-            for row in changed:
-                await _bring(tx, row, (tenant_id, space, target), user)
-        return Merged(
-            paths=[row["path"] for row in changed],
-            conflicts=[row["path"] for row in changed if row["there"] != row["before"]],
-        )
+            return await merge_in(tx, (tenant_id, space, source), target, user)
 
     async def blob(self, tenant_id: str, sha256: str) -> StoredBlob:
         """One row."""
@@ -201,6 +202,19 @@ class SqlBlobLedger:
     async def swept(self, blobs: Collection[str]) -> None:
         """Forgets them."""
         await self._database.execute(SWEPT, list(blobs), tenant=None)
+
+
+async def merge_in(tx: Connection, source: tuple[str, str, str], target: str, user: str) -> Merged:
+    """The same within a transaction of somebody else; `source` is tenant, space and branch."""
+    tenant_id, space, branch = source
+    await tx.execute(LOCK, tenant_id)
+    changed = await tx.fetch(CHANGED, tenant_id, space, branch, target)
+    for row in changed:
+        await _bring(tx, row, (tenant_id, space, target), user)
+    return Merged(
+        paths=[row["path"] for row in changed],
+        conflicts=[row["path"] for row in changed if row["there"] != row["before"]],
+    )
 
 
 async def _keep_blob(tx: Connection, new: NewAttachment, quota: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from services.doc.domain.attachments.attachment import Attachment, Merged, NewAttachment, StoredBlob
@@ -28,8 +28,11 @@ class AttachmentStore(Protocol):
         """Raises AttachmentNotFound."""
         ...
 
-    async def at(self, tenant_id: str, space: str, branch: str, path: str, moment: datetime) -> Attachment:
-        """What was there at a moment. Raises AttachmentNotFound."""
+    async def shown(self, tenant_id: str, space: str, path: str, revision_id: str) -> Attachment:
+        """What was there, on its branch, when a revision of a document of the space was written.
+
+        Raises RevisionNotFound, AttachmentNotFound.
+        """
         ...
 
     async def list(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 from automesh.core.errors import ValidationError
 from services.doc.domain.attachments.attachment import (
@@ -81,7 +81,7 @@ class AttachmentShelf:
             raise quota_exceeded(used, self._quota)
         blob = f"doc/attachments/{self._make_id('att')}"
         await self._ledger.reserve(blob, RESERVED_FOR)
-        passing = _Passing(chunks, min(self._max_bytes, self._quota), self._max_bytes)
+        passing = _Passing(chunks, self._max_bytes)
         stored = await self._blobs.put(blob, passing)
         new = NewAttachment(
             tenant_id=person.tenant_id,
@@ -102,12 +102,14 @@ class AttachmentShelf:
         await self._directory.find(person, space)
         return await self._store.get(person.tenant_id, space, branch, attachment_path(path))
 
-    async def at(self, person: Person, space: str, branch: str, path: str, moment: datetime) -> Attachment:
-        """What was there when a revision was written: revisions keep what they show. Raises AttachmentNotFound."""
+    async def found(self, person: Person, space: str, branch: str, path: str, *, revision_id: str = "") -> Attachment:
+        """The same, or what was there when a revision was written: revisions keep what they show."""
+        if not revision_id:
+            return await self.get(person, space, branch, path)
         await self._directory.find(person, space)
-        return await self._store.at(person.tenant_id, space, branch, attachment_path(path), moment)
+        return await self._store.shown(person.tenant_id, space, attachment_path(path), revision_id)
 
-    async def read(self, tenant_id: str, sha256: str) -> AsyncIterator[bytes]:
+    async def read(self, tenant_id: str, sha256: str) -> AsyncGenerator[bytes]:
         """A content in chunks, verified: its last chunk comes only when all of it is what its hash says.
 
         Raises AttachmentNotFound, AttachmentDamaged.
@@ -168,8 +170,8 @@ class AttachmentShelf:
 class _Passing:
     """Bounds what passes and keeps its first bytes."""
 
-    def __init__(self, chunks: AsyncIterator[bytes], limit: int, max_bytes: int) -> None:
-        self._chunks, self._limit, self._max_bytes = chunks, limit, max_bytes
+    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
+        self._chunks, self._max_bytes = chunks, max_bytes
         self.start = bytearray()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -178,7 +180,7 @@ class _Passing:
             if len(chunk) > MAX_CHUNK:
                 raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="content")
             size += len(chunk)
-            if size > self._limit:
+            if size > self._max_bytes:
                 raise too_large(self._max_bytes)
             self.start += chunk[: START_BYTES - len(self.start)]
             yield chunk

@@ -1,0 +1,50 @@
+"""The use cases around drafts: each person has their own, and nobody sees those of another, admins neither."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.doc.domain.drafts.draft import Draft, NewDraft, check_id
+from services.doc.domain.drafts.errors import DraftTooLarge
+from services.doc.domain.drafts.ports import DraftStore
+from services.doc.domain.spaces.access import Person
+from services.doc.domain.spaces.directory import SpaceDirectory
+
+MAX_DRAFTS = 200
+"""Of one person."""
+
+
+class DraftDesk:
+    """What people are writing."""
+
+    def __init__(
+        self, drafts: DraftStore, directory: SpaceDirectory, *, max_bytes: int, most: int = MAX_DRAFTS
+    ) -> None:
+        self._drafts, self._directory = drafts, directory
+        self._max_bytes, self._most = max_bytes, most
+
+    async def save(self, person: Person, draft: NewDraft) -> Draft:
+        """Whoever finds the space may draft: whether they may write is asked when they save the document."""
+        await self._directory.find(person, draft.space)
+        size = len(draft.content.encode("utf-8", "surrogatepass"))
+        if size > self._max_bytes:
+            raise DraftTooLarge(
+                f"the draft has {size} bytes; at most {self._max_bytes} are allowed (doc_max_page_bytes): divide it",
+                field="content",
+                size=size,
+                limit=self._max_bytes,
+            )
+        return await self._drafts.save(person.tenant_id, person.user, draft, most=self._most)
+
+    async def get(self, person: Person, draft_id: str) -> Draft:
+        """One of the person's own. Raises DraftNotFound."""
+        return await self._drafts.get(person.tenant_id, person.user, check_id(draft_id))
+
+    async def list(self, person: Person, *, limit: int, before: tuple[datetime, str] | None) -> Sequence[Draft]:
+        """A page of the person's own, the latest first; without contents."""
+        return await self._drafts.list(person.tenant_id, person.user, limit=limit, before=before)
+
+    async def delete(self, person: Person, draft_id: str) -> None:
+        """One of the person's own; one that is not there is no error."""
+        await self._drafts.delete(person.tenant_id, person.user, check_id(draft_id))
