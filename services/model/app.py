@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
+from automesh.core.webhooks import Sender
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
+from automesh.outbound.webhooks import open_sender
 from services.model.clients.data import DataService
 from services.model.clients.orchestrator import OrchestratorQueue
 from services.model.clients.releases import GrpcReleases
 from services.model.clients.statistics import GrpcStatistics
-from services.model.clients.webhooks import open_sender
 from services.model.domain.registry.registry import Registry
-from services.model.domain.webhooks.ports import Sender
 from services.model.engine.ground import Ground, open_ground
 from services.model.engine.registry import RegistryEngine, RegistryNeighbours
 from services.model.engine.serving import Serving, open_serving
@@ -39,7 +39,11 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
 
 def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
     return open_sender(
-        settings.webhook_url_allow_list, timeout_s=settings.webhook_timeout_s, ca_file=settings.webhook_ca_file
+        settings.webhook_url_allow_list,
+        setting="AUTOMESH_WEBHOOK_URL_ALLOW_LIST",
+        field="webhook.url",
+        timeout_s=settings.webhook_timeout_s,
+        ca_file=settings.webhook_ca_file,
     )
 
 

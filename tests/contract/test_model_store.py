@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from automesh.core.ids import new_id
+from automesh.core.webhooks import MAX_TRIES, Claimed, Delivery, Outcome, State
 from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
@@ -38,15 +39,7 @@ from services.model.domain.registry.ports import AliasRequests, BasisChanged, De
 from services.model.domain.registry.version import ModelFile, ModelVersion, NewVersion
 from services.model.domain.webhooks.events import ALIAS_MOVED, MODEL_DELETED, VERSION_CREATED, Event
 from services.model.domain.webhooks.ports import DeliveryStore, WebhookDraft, WebhookStore
-from services.model.domain.webhooks.webhook import (
-    MAX_TRIES,
-    Claimed,
-    Delivery,
-    NewWebhook,
-    Outcome,
-    State,
-    Webhook,
-)
+from services.model.domain.webhooks.webhook import NewWebhook, Webhook
 from services.model.fakes.model_store import FakeModelStore
 from services.model.fakes.webhook_store import FakeWebhookStore
 from services.model.store.alias_requests import SqlAliasRequests

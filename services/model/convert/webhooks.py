@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from automesh.core import paging
+from automesh.core.webhooks import Delivery
 from automesh.mesh.times import timestamp
 from automesh.model.v1 import webhook_service_pb2 as pb
-from services.model.domain.webhooks.webhook import Delivery, NewWebhook, Webhook
+from services.model.domain.webhooks.webhook import NewWebhook, Webhook
 
 
 def new_webhook(message: pb.Webhook) -> NewWebhook:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from automesh.core.clock import Clock, utc_now
 from automesh.core.ids import new_id
+from automesh.core.webhooks import Sender
 from automesh.mesh.loops import running
 from automesh.mesh.server import Bound
 from automesh.model.v1 import (
@@ -16,6 +17,7 @@ from automesh.model.v1 import (
     webhook_service_pb2,
     webhook_service_pb2_grpc,
 )
+from automesh.outbound.deliveries import Deliveries
 from automesh.storage.blobs import BlobStore
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
@@ -27,8 +29,6 @@ from services.model.domain.registry.registry import Registry
 from services.model.domain.registry.upkeep import Upkeep
 from services.model.domain.serving.prediction import Predictor
 from services.model.domain.webhooks.courier import Courier, Webhooks
-from services.model.domain.webhooks.ports import Sender
-from services.model.loops.deliveries import Deliveries
 from services.model.loops.registry_upkeep import RegistryUpkeep
 from services.model.service.model_service import ModelServicer
 from services.model.service.webhook_service import WebhookServicer

@@ -9,20 +9,11 @@ from datetime import datetime, timedelta
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
 from automesh.core.ids import new_id
+from automesh.core.webhooks import MAX_PENDING, MAX_TRIES, TOO_MANY_WAIT, Answer, Claimed, Delivery, Outcome, State
 from services.model.domain.registry.errors import WebhookRequestReused, too_many_webhooks, webhook_not_found
 from services.model.domain.webhooks.events import Event
 from services.model.domain.webhooks.ports import WebhookDraft
-from services.model.domain.webhooks.webhook import (
-    MAX_PENDING,
-    MAX_TRIES,
-    TOO_MANY_WAIT,
-    Answer,
-    Claimed,
-    Delivery,
-    Outcome,
-    State,
-    Webhook,
-)
+from services.model.domain.webhooks.webhook import Webhook
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 import grpc
 
+from automesh.core.webhooks import shown
 from automesh.mesh.caller import current_tenant
 from automesh.model.v1 import webhook_service_pb2 as pb
 from automesh.model.v1 import webhook_service_pb2_grpc as rpc
 from services.model.convert import webhooks as convert
 from services.model.domain.webhooks.courier import Courier, Webhooks
-from services.model.domain.webhooks.webhook import shown
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from automesh.core.ids import new_id
+from automesh.core.webhooks import MAX_PENDING, MAX_TRIES, Claimed, Delivery, Outcome
 from automesh.storage.postgres import ENGINE, Database, Record
 from automesh.storage.sealing import Sealer
 from services.model.domain.registry.errors import webhook_not_found
 from services.model.domain.webhooks.events import Event
-from services.model.domain.webhooks.webhook import MAX_PENDING, MAX_TRIES, Claimed, Delivery, Outcome
 from services.model.store.outbox import announce
 from services.model.store.webhooks import delivery, unsealed
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from automesh.core.webhooks import MAX_PENDING, TOO_MANY_WAIT, State
 from automesh.storage.postgres import Connection
 from services.model.domain.webhooks.events import Event
-from services.model.domain.webhooks.webhook import MAX_PENDING, MAX_WEBHOOKS, TOO_MANY_WAIT, State
+from services.model.domain.webhooks.webhook import MAX_WEBHOOKS
 
 WANTED = """
 SELECT webhook_id, now() AS now,

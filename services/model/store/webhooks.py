@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from automesh.core.webhooks import Delivery, State
 from automesh.storage.postgres import Connection, Database, Record
 from automesh.storage.sealing import Sealer, place
 from services.model.domain.registry.errors import WebhookRequestReused, too_many_webhooks, webhook_not_found
 from services.model.domain.webhooks.ports import WebhookDraft
-from services.model.domain.webhooks.webhook import Delivery, NewWebhook, State, Webhook
+from services.model.domain.webhooks.webhook import NewWebhook, Webhook
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('webhook ' || $1, 0))"  # else two calls pass the limit together
 SEEN = "SELECT * FROM webhook WHERE tenant_id = $1 AND request_id = $2"

@@ -10,6 +10,7 @@ from typing import Any
 
 from automesh.core.errors import Unavailable
 from automesh.core.ids import new_id
+from automesh.core.webhooks import Sender
 from automesh.model.v1 import model_service_pb2_grpc, webhook_service_pb2_grpc
 from automesh.storage.blobs import EncryptedBlobStore
 from automesh.storage.postgres import ENGINE, Database
@@ -18,7 +19,6 @@ from automesh.testing.changes import Changes
 from automesh.testing.mesh import InProcessMesh, in_process_mesh
 from services.model.domain.registry.drift import ColumnShape
 from services.model.domain.registry.version import ModelFile, NewVersion
-from services.model.domain.webhooks.ports import Sender
 from services.model.engine.registry import RegistryEngine, RegistryNeighbours, RegistryOptions
 from services.model.fakes.webhook_store import FakeSender
 from services.model.store.versions import SqlModelStore

@@ -12,16 +12,16 @@ from pathlib import Path
 import grpc
 import pytest
 
+from automesh.core.webhooks import sign
 from automesh.mesh.errors import from_rpc_error
 from automesh.model.v1 import webhook_service_pb2 as pb
+from automesh.outbound.webhooks import open_sender
 from automesh.storage.postgres import ENGINE
 from automesh.storage.sealing import Keyring
 from automesh.testing.ca import ThrowawayCa
 from automesh.testing.changes import Changes
 from automesh.testing.postgres import PostgresForTests
-from services.model.clients.webhooks import open_sender
 from services.model.domain.webhooks.events import RUN_COMPLETED, Event
-from services.model.domain.webhooks.webhook import sign
 from tests.integration.model.registry_house import TENANT, RegistryHouse, registry_house
 
 pytestmark = pytest.mark.postgres
@@ -103,7 +103,9 @@ async def replica(
 ) -> AsyncGenerator[RegistryHouse]:
     allowed = [receiver.url("/") + (" private" if private else "")]
     async with (
-        open_sender(allowed, timeout_s=timeout_s, ca_file=receiver.ca_file) as sender,
+        open_sender(
+            allowed, setting="ALLOW", field="webhook.url", timeout_s=timeout_s, ca_file=receiver.ca_file
+        ) as sender,
         registry_house(dsn, tmp_path, keyring=keyring, sender=sender) as house,
     ):
         yield house

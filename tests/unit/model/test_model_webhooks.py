@@ -10,24 +10,14 @@ import pytest
 
 from automesh.core.errors import ValidationError
 from automesh.core.ids import new_id
-from services.model.clients.webhooks import NoSender, open_sender
+from automesh.core.webhooks import MAX_TRIES, WAITS, Answer, Delivery, State, outcome_of, shown, sign
+from automesh.outbound.deliveries import Deliveries
+from automesh.outbound.webhooks import NoSender, open_sender
 from services.model.domain.registry.errors import WebhookNotFound
 from services.model.domain.webhooks.courier import Courier, Webhooks
 from services.model.domain.webhooks.events import RUN_FAILED, Event
-from services.model.domain.webhooks.webhook import (
-    MAX_TRIES,
-    WAITS,
-    Answer,
-    Delivery,
-    NewWebhook,
-    State,
-    Webhook,
-    outcome_of,
-    shown,
-    sign,
-)
+from services.model.domain.webhooks.webhook import NewWebhook, Webhook
 from services.model.fakes.webhook_store import FakeSender, FakeWebhookStore
-from services.model.loops.deliveries import Deliveries
 
 TENANT, LIMIT_S = "acme", 10.0
 SLOW, QUICK = "https://slow.example/", "https://quick.example/"
@@ -252,7 +242,7 @@ async def test_places_bound_how_many_are_under_way() -> None:
 
 # ---------------------------------------------------------------------- without an allow-list
 async def test_without_an_allow_list_there_are_no_webhooks() -> None:
-    async with open_sender([], timeout_s=1) as sender:
+    async with open_sender([], setting="AUTOMESH_WEBHOOK_URL_ALLOW_LIST", field="webhook.url", timeout_s=1) as sender:
         assert isinstance(sender, NoSender)
         with pytest.raises(ValidationError, match="AUTOMESH_WEBHOOK_URL_ALLOW_LIST"):
             sender.check(QUICK)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
+from automesh.core import webhooks
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
+from automesh.core.webhooks import HOLD_FOR, SECRET_BYTES, Delivery, Sender
 from services.model.domain.pages import cut
 from services.model.domain.registry.errors import webhook_not_found
 from services.model.domain.webhooks import events
-from services.model.domain.webhooks.ports import DeliveryStore, Sender, WebhookDraft, WebhookStore
-from services.model.domain.webhooks.webhook import (
-    MAX_WEBHOOKS,
-    SECRET_BYTES,
-    Claimed,
-    Delivery,
-    NewWebhook,
-    Webhook,
-    outcome_of,
-)
+from services.model.domain.webhooks.ports import DeliveryStore, WebhookDraft, WebhookStore
+from services.model.domain.webhooks.webhook import MAX_WEBHOOKS, NewWebhook, Webhook
 
-HOLD_FOR = timedelta(minutes=2)
-"""A try is over by then, or its process is gone."""
 MAX_REQUEST_ID = 128
 
 
@@ -64,22 +55,12 @@ class Webhooks:
         return cut(await self._store.deliveries(tenant_id, webhook_id, limit=limit + 1, before=before), limit)
 
 
-class Courier:
-    """Carries deliveries; any number of replicas may have one."""
+class Courier(webhooks.Courier):
+    """Carries deliveries, and tries a webhook out."""
 
     def __init__(self, store: DeliveryStore, sender: Sender, *, clock: Clock) -> None:
+        super().__init__(store, sender, clock=clock)
         self._store = store
-        self._sender = sender
-        self._clock = clock
-
-    async def take(self, limit: int) -> Sequence[Claimed]:
-        """Deliveries to be tried now."""
-        return await self._store.claim(limit=limit, hold_for=HOLD_FOR)
-
-    async def carry(self, claimed: Claimed) -> Delivery | None:
-        """One try, written down; None when another replica has taken over."""
-        answer = await self._sender.send(claimed.url, claimed.headers(self._clock()), claimed.body)
-        return await self._store.record(claimed, outcome_of(answer, claimed.attempt))
 
     async def test(self, tenant_id: str, webhook_id: str) -> Delivery:
         """Sends a test event at once; the delivery after its first try. Raises WebhookNotFound."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from automesh.core.webhooks import Claimed, Delivery, DeliveryQueue
 from services.model.domain.webhooks.events import Event
-from services.model.domain.webhooks.webhook import Answer, Claimed, Delivery, NewWebhook, Outcome, Webhook
+from services.model.domain.webhooks.webhook import NewWebhook, Webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class WebhookStore(Protocol):
         ...
 
 
-class DeliveryStore(Protocol):
+class DeliveryStore(DeliveryQueue, Protocol):
     """Deliveries of all tenants, for the loops."""
 
     async def announce(self, tenant_id: str, event: Event) -> None:
@@ -58,26 +59,6 @@ class DeliveryStore(Protocol):
         """A delivery for one webhook, held for its first try. Raises WebhookNotFound."""
         ...
 
-    async def claim(self, *, limit: int, hold_for: timedelta) -> Sequence[Claimed]:
-        """Takes deliveries that are due, at most one of each webhook that none is held of."""
-        ...
-
-    async def record(self, claimed: Claimed, outcome: Outcome) -> Delivery | None:
-        """What came of a try; None when the delivery went on without us."""
-        ...
-
     async def forget(self, older_than: timedelta, *, limit: int) -> int:
         """Removes finished deliveries; returns how many."""
-        ...
-
-
-class Sender(Protocol):
-    """Sends bodies to URLs."""
-
-    def check(self, url: str) -> None:
-        """Raises ValidationError unless the operator's allow-list lets webhooks go there."""
-        ...
-
-    async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """One try, bounded in time; never raises because of the other side."""
         ...

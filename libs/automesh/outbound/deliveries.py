@@ -8,8 +8,7 @@ from contextlib import suppress
 import structlog
 
 from automesh.core.errors import AutomationError
-from services.model.domain.webhooks.courier import Courier
-from services.model.domain.webhooks.webhook import Claimed
+from automesh.core.webhooks import Claimed, Courier
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""Sends to webhooks through the one client to the world outside, if the operator lets any webhook be."""
+"""Sends to webhooks through the one client, if the operator lets any webhook be."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automesh.core.errors import AutomationError, ValidationError
+from automesh.core.webhooks import Answer, Sender
 from automesh.outbound.allowlist import AllowList
 from automesh.outbound.errors import UrlNotAllowed
-from services.model.domain.webhooks.ports import Sender
-from services.model.domain.webhooks.webhook import Answer
 
 if TYPE_CHECKING:
     from automesh.outbound.client import OutboundClient
@@ -19,25 +18,20 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 REPLY_BYTES = 4096
 """Of an answer, which nobody reads: enough to end the exchange in peace."""
-FIELD = "webhook.url"
-OFF = (
-    "no webhook may be used here: the operator names the URLs that may in AUTOMESH_WEBHOOK_URL_ALLOW_LIST, "
-    'for example ["https://hooks.example.org/"]'
-)
 
 
 class OutboundSender:
-    """A services.model.domain.webhook_ports.Sender."""
+    """An automesh.core.webhooks.Sender."""
 
-    def __init__(self, client: OutboundClient) -> None:
-        self._client = client
+    def __init__(self, client: OutboundClient, *, field: str) -> None:
+        self._client, self._field = client, field
 
     def check(self, url: str) -> None:
         """Raises UrlNotAllowed unless the allow-list has it."""
         try:
             self._client.check(url)
         except UrlNotAllowed as error:
-            raise UrlNotAllowed(error.message, field=FIELD) from error
+            raise UrlNotAllowed(error.message, field=self._field) from error
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """One try. Whatever goes wrong on the way is the answer."""
@@ -51,23 +45,30 @@ class OutboundSender:
 class NoSender:
     """A Sender where the allow-list is empty."""
 
+    def __init__(self, *, setting: str, field: str) -> None:
+        self._field = field
+        self._off = (
+            f"no webhook may be used here: the operator names the URLs that may in {setting}, "
+            'for example ["https://hooks.example.org/"]'
+        )
+
     def check(self, url: str) -> None:
         """Refuses all."""
-        raise ValidationError(OFF, field=FIELD)
+        raise ValidationError(self._off, field=self._field)
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """What waits from better days fails."""
-        return Answer(error=OFF)
+        return Answer(error=self._off)
 
 
 @asynccontextmanager
 async def open_sender(
-    allow_list: Sequence[str], *, timeout_s: float, ca_file: Path | None = None
+    allow_list: Sequence[str], *, setting: str, field: str, timeout_s: float, ca_file: Path | None = None
 ) -> AsyncGenerator[Sender]:
-    """Raises BadAllowList."""
+    """Errors name the operator's `setting` and the `field` of the request. Raises BadAllowList."""
     allowed = AllowList.parse(allow_list)
     if not allowed:
-        yield NoSender()
+        yield NoSender(setting=setting, field=field)
         return
     from automesh.outbound.client import OutboundClient, OutboundLimits  # noqa: PLC0415 - httpx takes memory
 
@@ -75,4 +76,4 @@ async def open_sender(
         reply_bytes=REPLY_BYTES, total_s=timeout_s, connect_s=timeout_s, silence_s=timeout_s, at_once=AT_ONCE
     )
     async with OutboundClient(allowed, limits=limits, ca_file=ca_file, user_agent="automesh-webhooks") as client:
-        yield OutboundSender(client)
+        yield OutboundSender(client, field=field)
