@@ -75,7 +75,9 @@ class Join(_message.Message):
     branch: _builtins.str
     """On which branch. Empty: "main"."""
     state_vector: _builtins.bytes
-    """State vector of what the client has already, as Yjs encodes it. Empty: nothing."""
+    """State vector of what the client has already, as Yjs encodes it. Empty: nothing. One of a room that has begun anew
+    since is refused (ROOM_BEGAN_ANEW): put the text aside, join with nothing, and put the changes in again.
+    """
     def __init__(
         self,
         *,
@@ -294,7 +296,10 @@ class NotSaved(_message.Message):
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     RETRYING_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """UPPER_SNAKE, for example "BEHIND", "TOO_LARGE", "STORE_AWAY", "STALE_WRITE"."""
+    """UPPER_SNAKE. About updates: "TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER" (it builds on one that never came), "BEHIND"
+    (the stream ends), "STORE_AWAY". About a revision that could not be cut, while the text stays in the room:
+    "STALE_WRITE", "FINDINGS_REFUSED" and whatever else a write is refused with.
+    """
     message: _builtins.str
     """What to do."""
     acknowledged: _builtins.int

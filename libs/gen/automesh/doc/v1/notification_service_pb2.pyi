@@ -238,6 +238,8 @@ class DocWebhook(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     LAST_RESULT_FIELD_NUMBER: _builtins.int
     LAST_TIME_FIELD_NUMBER: _builtins.int
+    DISABLED_REASON_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Identity, for example "hook_01j..."."""
     space: _builtins.str
@@ -246,9 +248,13 @@ class DocWebhook(_message.Message):
     """Where to."""
     last_result: _builtins.str
     """How the last delivery went. Empty: there was none."""
+    disabled_reason: _builtins.str
+    """Why nothing is sent any more; EnableDocWebhook begins again. Empty: it is sent to."""
+    waiting: _builtins.int
+    """Deliveries that wait, in the order in which they are sent."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Kinds of Notification that are sent. Empty: all."""
+        """Kinds of Notification that are sent. Empty: all. What one person alone is told ("mention") is never sent."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -268,10 +274,12 @@ class DocWebhook(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         last_result: _builtins.str = ...,
         last_time: _timestamp_pb2.Timestamp | None = ...,
+        disabled_reason: _builtins.str = ...,
+        waiting: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "last_time", b"last_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "kinds", b"kinds", "last_result", b"last_result", "last_time", b"last_time", "space", b"space", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disabled_reason", b"disabled_reason", "kinds", b"kinds", "last_result", b"last_result", "last_time", b"last_time", "space", b"space", "url", b"url", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,6 +390,56 @@ class ListDocWebhooksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDocWebhooksResponse: _TypeAlias = ListDocWebhooksResponse  # noqa: Y015
+
+@_typing.final
+class EnableDocWebhookRequest(_message.Message):
+    """Request of EnableDocWebhook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    space: _builtins.str
+    """Of which space."""
+    webhook_id: _builtins.str
+    """Which one."""
+    def __init__(
+        self,
+        *,
+        space: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["space", b"space", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableDocWebhookRequest: _TypeAlias = EnableDocWebhookRequest  # noqa: Y015
+
+@_typing.final
+class EnableDocWebhookResponse(_message.Message):
+    """Response of EnableDocWebhook."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def webhook(self) -> Global___DocWebhook:
+        """The address."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___DocWebhook | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnableDocWebhookResponse: _TypeAlias = EnableDocWebhookResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDocWebhookRequest(_message.Message):

@@ -60,6 +60,11 @@ class NotificationServiceStub:
                 request_serializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksRequest.SerializeToString,
                 response_deserializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksResponse.FromString,
                 _registered_method=True)
+        self.EnableDocWebhook = channel.unary_unary(
+                '/automesh.doc.v1.NotificationService/EnableDocWebhook',
+                request_serializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookRequest.SerializeToString,
+                response_deserializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookResponse.FromString,
+                _registered_method=True)
         self.DeleteDocWebhook = channel.unary_unary(
                 '/automesh.doc.v1.NotificationService/DeleteDocWebhook',
                 request_serializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.DeleteDocWebhookRequest.SerializeToString,
@@ -106,6 +111,13 @@ class NotificationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EnableDocWebhook(self, request, context):
+        """Sends again to an address that was switched off: what waited for it comes first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteDocWebhook(self, request, context):
         """Removes an address.
         """
@@ -140,6 +152,11 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     servicer.ListDocWebhooks,
                     request_deserializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksRequest.FromString,
                     response_serializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksResponse.SerializeToString,
+            ),
+            'EnableDocWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnableDocWebhook,
+                    request_deserializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookRequest.FromString,
+                    response_serializer=automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookResponse.SerializeToString,
             ),
             'DeleteDocWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDocWebhook,
@@ -283,6 +300,33 @@ class NotificationService:
             '/automesh.doc.v1.NotificationService/ListDocWebhooks',
             automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksRequest.SerializeToString,
             automesh_dot_doc_dot_v1_dot_notification__service__pb2.ListDocWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnableDocWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/automesh.doc.v1.NotificationService/EnableDocWebhook',
+            automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookRequest.SerializeToString,
+            automesh_dot_doc_dot_v1_dot_notification__service__pb2.EnableDocWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class NotificationServiceStub:
     """Adds an address that is told of changes, signed. It must begin with an entry of the allow-list."""
     ListDocWebhooks: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.ListDocWebhooksRequest, _notification_service_pb2.ListDocWebhooksResponse]
     """Lists the addresses of a space, with how the last delivery went."""
+    EnableDocWebhook: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.EnableDocWebhookRequest, _notification_service_pb2.EnableDocWebhookResponse]
+    """Sends again to an address that was switched off: what waited for it comes first."""
     DeleteDocWebhook: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteDocWebhookRequest, _notification_service_pb2.DeleteDocWebhookResponse]
     """Removes an address."""
 
@@ -61,6 +63,8 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     """Adds an address that is told of changes, signed. It must begin with an entry of the allow-list."""
     ListDocWebhooks: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListDocWebhooksRequest, _notification_service_pb2.ListDocWebhooksResponse]  # type: ignore[assignment]
     """Lists the addresses of a space, with how the last delivery went."""
+    EnableDocWebhook: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.EnableDocWebhookRequest, _notification_service_pb2.EnableDocWebhookResponse]  # type: ignore[assignment]
+    """Sends again to an address that was switched off: what waited for it comes first."""
     DeleteDocWebhook: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteDocWebhookRequest, _notification_service_pb2.DeleteDocWebhookResponse]  # type: ignore[assignment]
     """Removes an address."""
 
@@ -106,6 +110,14 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notification_service_pb2.ListDocWebhooksResponse, _abc.Awaitable[_notification_service_pb2.ListDocWebhooksResponse]]:
         """Lists the addresses of a space, with how the last delivery went."""
+
+    @_abc_1.abstractmethod
+    def EnableDocWebhook(
+        self,
+        request: _notification_service_pb2.EnableDocWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_service_pb2.EnableDocWebhookResponse, _abc.Awaitable[_notification_service_pb2.EnableDocWebhookResponse]]:
+        """Sends again to an address that was switched off: what waited for it comes first."""
 
     @_abc_1.abstractmethod
     def DeleteDocWebhook(
