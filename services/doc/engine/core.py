@@ -13,8 +13,9 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents.pages import NoPages, PageRenderer
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
+from services.doc.domain.reviews.ports import NoComments, OpenComments
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.validation.checks import Checks, NoChecks
+from services.doc.domain.validation.page_checks import PageChecks
 from services.doc.engine.options import Options
 from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
 from services.doc.store.branches import SqlBranchStore
@@ -22,6 +23,7 @@ from services.doc.store.changes import SqlChanges
 from services.doc.store.contents import SqlContents
 from services.doc.store.documents import SqlDocumentStore
 from services.doc.store.spaces import SqlSpaceStore
+from services.doc.store.validation import SqlLinkTargets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ class Core:
         self.documents = SqlDocumentStore(outside.database, self.contents)
         self.branches = SqlBranchStore(outside.database)
         self.changes = SqlChanges(outside.database)
-        self.checks: Checks = NoChecks()
+        self.checks = PageChecks(SqlLinkTargets(outside.database))
         self.writer = DocumentWriter(
             self.documents,
             self.directory,
@@ -55,6 +57,8 @@ class Core:
             make_id=options.make_id,
             max_bytes=options.max_page_bytes,
         )
+        self.comments: OpenComments = NoComments()
+        """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
         self.pages: PageRenderer = NoPages()
         self.reader = DocumentReader(self.documents, self.directory)
         self.blob_ledger = SqlBlobLedger(outside.database)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
 
 from automesh.storage.postgres import Database, Record
-from services.doc.domain.branches.branch import Branch, Sides
+from services.doc.domain.branches.branch import Branch, Sides, Work
 from services.doc.domain.errors import BranchInUse, BranchTaken, branch_not_found
 from services.doc.store.attachments import COPY_ATTACHMENTS
 
@@ -51,11 +51,28 @@ DIFFERING = """
 SELECT coalesce(o.document_id, t.document_id) AS document_id, coalesce(o.path, t.path) AS path,
        coalesce(t.path, o.path) AS base_path,
        coalesce(o.revision_id, '') AS head, coalesce(t.revision_id, '') AS base_head,
-       o.deleted_at IS NOT NULL AS branch_deleted, t.deleted_at IS NOT NULL AS base_deleted
+       o.deleted_at IS NOT NULL AS branch_deleted, t.deleted_at IS NOT NULL AS base_deleted,
+       coalesce(o.began, '') AS began
   FROM (SELECT * FROM head WHERE tenant_id = $1 AND space = $2 AND branch = $3) o
   FULL JOIN (SELECT * FROM head WHERE tenant_id = $1 AND space = $2 AND branch = $4) t USING (document_id)
  WHERE o.revision_id IS DISTINCT FROM t.revision_id AND coalesce(o.document_id, t.document_id) > $5
  ORDER BY 1 LIMIT $6
+"""
+WORK = """
+SELECT b.space, b.branch,
+       encode(sha256(convert_to(concat(
+           (SELECT string_agg(h.document_id || h.revision_id, ' ' ORDER BY h.document_id) FROM head h
+             WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch) AND h.revision_id <> h.began),
+           (SELECT max(v.number) FROM attachment_version v
+             WHERE (v.tenant_id, v.space, v.branch) = (b.tenant_id, b.space, b.branch) AND NOT v.began)
+       ), 'UTF8')), 'hex') AS digest,
+       (SELECT coalesce(array_agg(DISTINCT u.name ORDER BY u.name), '{}')
+          FROM head h JOIN revision r ON r.document_id = h.document_id AND r.branch = h.branch
+                                     AND r.created_at >= b.created_at,
+               unnest(r.author || r.co_authors) u (name)
+         WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch) AND h.revision_id <> h.began
+       ) AS authors
+  FROM branch b WHERE b.tenant_id = $1 AND (b.space, b.branch) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 """
 DELETE = "DELETE FROM branch WHERE tenant_id = $1 AND space = $2 AND branch = $3"
 
@@ -103,6 +120,12 @@ class SqlBranchStore:
         """Keyset by document id."""
         found = await self._database.fetch(DIFFERING, tenant_id, space, branch, base, after, limit, tenant=tenant_id)
         return [Sides(**dict(row)) for row in found]
+
+    async def work(self, tenant_id: str, branches: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Work]:
+        """One query."""
+        spaces, names = [space for space, _ in branches], [name for _, name in branches]
+        found = await self._database.fetch(WORK, tenant_id, spaces, names, tenant=tenant_id)
+        return {(row["space"], row["branch"]): Work(row["digest"], tuple(row["authors"])) for row in found}
 
     async def delete(self, tenant_id: str, space: str, branch: str) -> None:
         """Its heads go with it."""

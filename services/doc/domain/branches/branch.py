@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +39,8 @@ class Sides:
     """What the base has, in its trash too: what a merge must expect."""
     base_deleted: bool
     branch_deleted: bool
+    began: str = ""
+    """The revision that it had when the branch was made; empty for one that came later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,14 @@ class Difference:
     ancestor: str
     change: Change
     both_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was done on a branch since it was made: equal digests mean that nothing has changed, `authors` did it."""
+
+    digest: str = ""
+    authors: Sequence[str] = ()
 
 
 def check_name(name: str, *, field: str = "branch") -> str:

@@ -51,14 +51,14 @@ class Branches:
         self, tenant_id: str, space: str, branch: str, base: str, *, limit: int, after: str
     ) -> Sequence[Difference]:
         """The same for one who is allowed to already. What only the base has changed is no difference of the branch."""
-        for name in (branch, base):
-            await self._branches.get(tenant_id, space, name)
+        made = await self._branches.get(tenant_id, space, branch)
+        await self._branches.get(tenant_id, space, base)
         found: list[Difference] = []
         while len(found) < limit:
             page = await self._branches.differing(tenant_id, space, branch, base, limit=limit, after=after)
             for sides in page:
                 after = sides.document_id
-                difference = await self._difference(tenant_id, sides)
+                difference = await self._difference(tenant_id, sides, from_base=made.base == base)
                 found += [difference] if difference else []
                 if len(found) == limit:
                     break
@@ -66,18 +66,31 @@ class Branches:
                 break
         return found
 
-    async def _difference(self, tenant_id: str, sides: Sides) -> Difference | None:
-        if not sides.head:
+    async def _difference(self, tenant_id: str, sides: Sides, *, from_base: bool) -> Difference | None:
+        """None where the branch has done nothing. `from_base`: the branch was made where the base stood then."""
+        if not sides.head or (sides.branch_deleted and sides.base_deleted):
             return None
+        if from_base and sides.head == sides.began:
+            return None  # only the base has gone on, or has forgotten it
         if not sides.base_head:
-            return Difference(sides=sides, ancestor="", change=Change.CREATE, both_changed=False)
-        graph = await self._documents.graph(tenant_id, sides.document_id)
-        ancestor = graph.ancestor(sides.head, sides.base_head)
+            gone = from_base and bool(sides.began)
+            return Difference(
+                sides=sides, ancestor=sides.began if gone else "", change=_change(sides), both_changed=gone
+            )
+        ancestor = sides.base_head
+        if sides.began != sides.base_head:
+            graph = await self._documents.graph(tenant_id, sides.document_id)
+            ancestor = graph.ancestor(sides.head, sides.base_head)
         if ancestor == sides.head:
             return None  # only the base has gone on
-        change = Change.EDIT
-        if sides.branch_deleted:
-            change = Change.DELETE
-        elif sides.path != sides.base_path:
-            change = Change.RENAME
-        return Difference(sides=sides, ancestor=ancestor, change=change, both_changed=ancestor != sides.base_head)
+        return Difference(
+            sides=sides, ancestor=ancestor, change=_change(sides), both_changed=ancestor != sides.base_head
+        )
+
+
+def _change(sides: Sides) -> Change:
+    if sides.branch_deleted:
+        return Change.DELETE
+    if not sides.base_head and not sides.began:
+        return Change.CREATE
+    return Change.RENAME if sides.path != sides.base_path else Change.EDIT

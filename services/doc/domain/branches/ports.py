@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from services.doc.domain.branches.branch import Branch, Sides
+from services.doc.domain.branches.branch import Branch, Sides, Work
 
 
 class BranchStore(Protocol):
@@ -30,6 +30,10 @@ class BranchStore(Protocol):
         self, tenant_id: str, space: str, branch: str, base: str, *, limit: int, after: str
     ) -> Sequence[Sides]:
         """A page, by document id, of the documents that have other heads on the two branches."""
+        ...
+
+    async def work(self, tenant_id: str, branches: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Work]:
+        """What was done on each of the branches, named by space and branch; those that are not there are left out."""
         ...
 
     async def delete(self, tenant_id: str, space: str, branch: str) -> None:

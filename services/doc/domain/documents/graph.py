@@ -34,6 +34,11 @@ class Graph:
         reached = {node.revision_id for node in self.history(one)}
         return next((node.revision_id for node in self.history(other) if node.revision_id in reached), "")
 
+    def only(self, one: str, other: str) -> Sequence[Node]:
+        """What led to one but not to the other, by falling number."""
+        reached = {node.revision_id for node in self.history(other)}
+        return [node for node in self.history(one) if node.revision_id not in reached]
+
     def _walk(self, starts: Sequence[str]) -> Iterator[Node]:
         queue = [(-self._nodes[start].number, start) for start in starts if start in self._nodes]
         heapq.heapify(queue)
