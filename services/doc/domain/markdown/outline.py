@@ -92,11 +92,16 @@ class _Reading:
         return bisect.bisect_right(self.lines, offset)
 
 
+def events(content: str) -> Iterator[tuple[Any, dict[str, int]]]:
+    """What the parser comes across, each with the bytes that it spans."""
+    return iter(_PARSER.events_with_range(content))
+
+
 def outline(content: str) -> Outline:
     """Never fails: every text is Markdown."""
     source = content.encode()
     reading = _Reading([0, *(match.end() for match in re.finditer(rb"\n", source))])
-    for event, span in _PARSER.events_with_range(content):
+    for event, span in events(content):
         _take(reading, event, span["start"])
     _end_section(reading)
     anchors = frozenset({heading.anchor for heading in reading.headings} | reading.ids)
@@ -180,6 +185,12 @@ def anchor_of(text: str) -> str:
         if char in " -" or unicodedata.category(char)[0] in "LMN" or unicodedata.category(char) == "Pc"
     )
     return "".join(kept).replace(" ", "-")
+
+
+def anchors_of(texts: Sequence[str]) -> Sequence[str]:
+    """The anchors of headings that stand in a document in this order."""
+    used: dict[str, int] = {}
+    return [_unique(anchor_of(text), used) for text in texts]
 
 
 def _unique(anchor: str, used: dict[str, int]) -> str:

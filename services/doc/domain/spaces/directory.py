@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from services.doc.domain.errors import SpaceChanged
 from services.doc.domain.spaces.access import Person, check
 from services.doc.domain.spaces.ports import SpaceStore
 from services.doc.domain.spaces.space import MemberRole, NewSpace, Space, Visibility
+from services.doc.domain.validation.policy import check_rules
 
 MAX_REASON = 1024
 
@@ -44,6 +46,7 @@ class SpaceDirectory:
 
     async def create(self, person: Person, space: NewSpace) -> Space:
         """A new space. One of members only has its maker among its owners."""
+        await asyncio.to_thread(check_rules, space.rules)
         if space.visibility is Visibility.MEMBERS:
             space = replace(space, members={person.user: MemberRole.OWNER, **space.members})
         made = await self._spaces.add(person.tenant_id, space, person.user)
@@ -57,6 +60,7 @@ class SpaceDirectory:
             raise ValidationError("send the etag of the space that you have read", field="space.etag")
         if etag != str(found.edition):
             raise space_changed(space.space)
+        await asyncio.to_thread(check_rules, space.rules)
         replaced = await self._spaces.replace(person.tenant_id, space, found.edition)
         self._doorbell.ring()
         return replaced

@@ -1,0 +1,102 @@
+"""The rules of a space on one text: what every save asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+from services.doc.domain.documents.text import Text
+from services.doc.domain.spaces.space import Level, Space
+from services.doc.domain.validation import targets
+from services.doc.domain.validation.catalogue import (
+    BROKEN_ANCHOR,
+    BROKEN_LINK,
+    FRONT_MATTER_SCHEMA,
+    RULES,
+    levels_of,
+)
+from services.doc.domain.validation.checks import Finding
+from services.doc.domain.validation.page import Page
+from services.doc.domain.validation.rule import Hit
+from services.doc.domain.validation.schema_cache import SchemaCache
+from services.doc.domain.validation.targets import Found, LinkTargets
+
+MAX_PER_RULE = 100
+"""Findings of one rule on one page; one more says that there are more."""
+LARGE = 64 * 1024
+"""Characters from which a text is read in a thread."""
+
+
+class PageChecks:
+    """A services.doc.domain.validation.checks.Checks."""
+
+    def __init__(self, link_targets: LinkTargets) -> None:
+        self._targets = link_targets
+        self._schemas = SchemaCache()
+
+    async def findings(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:
+        """By line; none of level OFF."""
+        levels = levels_of(space.rules)
+        found = await self._page(space, path, text, levels)
+        if levels.keys() & {BROKEN_LINK, BROKEN_ANCHOR}:
+            found += await self._links(space, branch, path, text, levels)
+        return sorted(found, key=lambda each: (each.line, each.column, each.rule))
+
+    async def page_findings(self, space: Space, path: str, text: Text) -> Sequence[Finding]:
+        """The same, but for what other pages must be asked about."""
+        found = await self._page(space, path, text, levels_of(space.rules))
+        return sorted(found, key=lambda each: (each.line, each.column, each.rule))
+
+    async def _page(self, space: Space, path: str, text: Text, levels: Mapping[str, Level]) -> list[Finding]:
+        if len(text.content) < LARGE and not space.rules.front_matter_schema:
+            return self._local(space, path, text, levels)
+        return await asyncio.to_thread(self._local, space, path, text, levels)
+
+    def _local(self, space: Space, path: str, text: Text, levels: Mapping[str, Level]) -> list[Finding]:
+        page = Page(path, text, space.rules.words)
+        found: list[Finding] = []
+        for name, level in levels.items():
+            look = RULES[name].look
+            if look is not None:
+                found += _findings(name, level, look(page))
+        if space.rules.front_matter_schema and FRONT_MATTER_SCHEMA in levels:
+            hits = self._schemas.hits(space.rules.front_matter_schema, text)
+            found += _findings(FRONT_MATTER_SCHEMA, levels[FRONT_MATTER_SCHEMA], hits)
+        return found
+
+    async def _links(
+        self, space: Space, branch: str, path: str, text: Text, levels: Mapping[str, Level]
+    ) -> list[Finding]:
+        links = targets.places(text, path)
+        own = targets.own_keys(path)
+        keys = {place.key for _, place in links} - own
+        anchored = {place.key for _, place in links if targets.is_anchor(place.anchor)} - own
+        found = await self._targets.look_up(space.tenant_id, space.space, branch, keys, anchored) if keys else Found()
+        findings: list[Finding] = []
+        if BROKEN_LINK in levels:
+            near = await self._near(space, branch, found)
+            findings += _findings(BROKEN_LINK, levels[BROKEN_LINK], targets.broken(links, found, near))
+        if BROKEN_ANCHOR in levels:
+            hits = targets.broken_anchors(links, found, own, text.outline.anchors)
+            findings += _findings(BROKEN_ANCHOR, levels[BROKEN_ANCHOR], hits)
+        return findings
+
+    async def _near(self, space: Space, branch: str, found: Found) -> Mapping[str, str]:
+        names = {name for each in found.missing if (name := each.rpartition("/")[2])}
+        if not names:
+            return {}
+        asked = sorted(names)[: targets.SUGGESTED]
+        return await self._targets.named(space.tenant_id, space.space, branch, asked)
+
+
+def _findings(rule: str, level: Level, hits: Iterator[Hit]) -> list[Finding]:
+    found = [
+        Finding(rule=rule, level=level, line=hit.line, column=hit.column, message=hit.message)
+        for hit in islice(hits, MAX_PER_RULE)
+    ]
+    if len(found) == MAX_PER_RULE and next(hits, None) is not None:
+        found.append(
+            Finding(rule=rule, level=level, line=found[-1].line, message="there are more of these: mend some first")
+        )
+    return found
