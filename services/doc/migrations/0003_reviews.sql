@@ -52,6 +52,10 @@ CREATE POLICY tenant ON judgement USING ((SELECT current_setting('automesh.tenan
 -- The heads of a whole branch, its trash too: compared, copied, removed.
 CREATE INDEX head_branch ON head (tenant_id, space, branch, document_id);
 
+-- What is looked for when documents and their revisions go.
+CREATE INDEX redirect_document ON redirect (document_id);
+CREATE INDEX write_request_revision ON write_request (revision_id);
+
 -- Bodies that have lost a revision, or a body packed against them: perhaps nothing refers to them any more.
 CREATE TABLE loose_content (
     tenant_id text NOT NULL CHECK (tenant_id <> ''),

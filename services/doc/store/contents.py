@@ -8,10 +8,11 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import asyncpg
 import zstandard
 
 from automesh.core.errors import AutomationError
-from automesh.storage.postgres import Connection, Database
+from automesh.storage.postgres import ENGINE, Connection, Database
 from automesh.storage.sealing import Sealer, place
 
 MAX_DEPTH = 16
@@ -38,6 +39,19 @@ SELECT r.path, r.sha256, c.depth FROM revision r JOIN content c ON c.tenant_id =
 INSERT = """
 INSERT INTO content (tenant_id, sha256, base, depth, size, bytes) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (tenant_id, sha256) DO NOTHING
+"""
+
+LOOSE = "SELECT tenant_id, sha256 FROM loose_content ORDER BY tenant_id, sha256 LIMIT $1 FOR UPDATE SKIP LOCKED"
+FORGET = """
+DELETE FROM content c USING unnest($1::text[], $2::text[]) l (tenant_id, sha256)
+ WHERE c.tenant_id = l.tenant_id AND c.sha256 = l.sha256
+   AND NOT EXISTS (SELECT FROM revision r WHERE r.tenant_id = c.tenant_id AND r.sha256 = c.sha256)
+   AND NOT EXISTS (SELECT FROM content d WHERE d.tenant_id = c.tenant_id AND d.base = c.sha256)
+RETURNING c.tenant_id, c.base
+"""
+SETTLED = """
+DELETE FROM loose_content l USING unnest($1::text[], $2::text[]) s (tenant_id, sha256)
+ WHERE l.tenant_id = s.tenant_id AND l.sha256 = s.sha256
 """
 
 
@@ -138,6 +152,23 @@ class SqlContents:
         """A body that was stored a moment ago: it is what is read next, and what the next write is packed against."""
         self._remember(tenant_id, digest, content.encode())
 
+    async def sweep(self, limit: int) -> int:
+        """Forgets bodies that nothing refers to, of those that lost a reference; how many of these were looked at.
+
+        A body that others are packed against stays; it is looked at again when the last of them goes.
+        """
+        try:
+            async with self._database.transaction(ENGINE) as tx:
+                loose = [(row["tenant_id"], row["sha256"]) for row in await tx.fetch(LOOSE, limit)]
+                asked = loose
+                while asked:
+                    gone = await tx.fetch(FORGET, *_columns(asked))
+                    asked = sorted({(row["tenant_id"], row["base"]) for row in gone if row["base"] is not None})
+                await tx.execute(SETTLED, *_columns(loose))
+        except asyncpg.ForeignKeyViolationError:  # a write took one of them up again at this moment: the next time
+            return 0
+        return len(loose)
+
     def _unpacked(self, tenant_id: str, rows: Mapping[str, _Row], wanted: Sequence[str]) -> dict[str, bytes]:
         made: dict[str, bytes] = {}
         for digest in wanted:
@@ -179,6 +210,10 @@ class SqlContents:
         while self._cached > CACHE_BYTES:
             _, gone = self._cache.popitem(last=False)
             self._cached -= len(gone)
+
+
+def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [one for one, _ in pairs], [other for _, other in pairs]
 
 
 def _packed(body: bytes, base: bytes | None) -> bytes:

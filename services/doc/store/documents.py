@@ -50,6 +50,12 @@ PURGE_DOCUMENTS = """
 DELETE FROM document d WHERE document_id = ANY($1)
    AND NOT EXISTS (SELECT FROM head h WHERE h.document_id = d.document_id)
 """
+FORGET_REQUESTS = """
+DELETE FROM write_request WHERE (tenant_id, request_id) IN (
+    SELECT tenant_id, request_id FROM write_request WHERE created_at < now() - make_interval(days => $1)
+     ORDER BY created_at LIMIT 10000
+)
+"""
 GRAPH = "SELECT revision_id, number, parents FROM revision WHERE tenant_id = $1 AND document_id = $2"
 
 
@@ -133,12 +139,21 @@ class SqlDocumentStore:
         return [rows.revision(row) for row in found]
 
     async def purge(self, limit: int) -> int:
-        """Of all tenants; contents that nothing refers to any more go with them."""
+        """Of all tenants."""
         async with self._database.transaction(ENGINE) as tx:
             gone = await tx.fetch(PURGE_HEADS, limit)
             ids = [row["document_id"] for row in gone]
             await tx.execute(PURGE_DOCUMENTS, ids)
         return len(gone)
+
+    async def sweep(self, limit: int) -> int:
+        """See SqlContents."""
+        return await self._contents.sweep(limit)
+
+    async def forget_requests(self, keep_days: int) -> int:
+        """At most 10,000."""
+        done = await self._database.execute(FORGET_REQUESTS, keep_days, tenant=ENGINE)
+        return int(done.rpartition(" ")[2])
 
     async def graph(self, tenant_id: str, document_id: str) -> Graph:
         """All revisions, without what they say."""

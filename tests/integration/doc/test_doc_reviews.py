@@ -1,14 +1,15 @@
 """Reviews through the whole service: who may propose, judge, merge and close, and what that does."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
 
 from automesh.doc.v1 import branch_service_pb2 as branch_pb
+from automesh.doc.v1 import document_pb2, space_pb2
 from automesh.doc.v1 import document_service_pb2 as doc_pb
 from automesh.doc.v1 import review_service_pb2 as pb
-from automesh.doc.v1 import space_pb2
 from automesh.doc.v1 import space_service_pb2 as space_pb
 from tests.integration.doc import doc_house_reviews as house
 from tests.integration.doc.doc_house import ADMIN, Served, invalid, refused
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.postgres
 TEXT = "# Start\n\none\n\ntwo\n\nthree\n"
 
 
-async def proposed(served: Served, approvals: int = 1) -> tuple[doc_pb.CreateDocumentResponse, pb.Review]:
+async def proposed(served: Served, approvals: int = 1) -> tuple[document_pb2.Document, pb.Review]:
     """A document that "next" has changed, and the review of that by ann."""
     made = await served.write(content=TEXT)
     await house.require_approvals(served, approvals)
@@ -74,7 +75,7 @@ async def test_a_branch_has_one_open_review_at_a_time(handbook: Served) -> None:
         ({"reviewers": [""]}, "reviewers"),
     ],
 )
-async def test_a_review_that_makes_no_sense_is_refused(handbook: Served, fields: dict[str, object], field: str) -> None:
+async def test_a_review_that_makes_no_sense_is_refused(handbook: Served, fields: dict[str, Any], field: str) -> None:
     await house.begin(handbook)
     error = await invalid(house.propose(handbook, **fields))
     assert [each.field for each in error.violations] == [field]
@@ -119,7 +120,7 @@ async def test_reviews_are_listed_by_state_reviewer_and_page_the_latest_change_f
     stub = await house.reviews(handbook)
     await stub.CloseReview(pb.CloseReviewRequest(review_id=made[1].review_id))
 
-    async def listed(**fields: object) -> list[str]:
+    async def listed(**fields: Any) -> list[str]:
         page = await stub.ListReviews(pb.ListReviewsRequest(**fields))
         return [each.branch for each in page.reviews]
 

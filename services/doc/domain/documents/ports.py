@@ -20,8 +20,8 @@ class DocumentStore(Protocol):
     async def write(self, write: Write, text: Text) -> Head:
         """Makes the revision and moves the head to it.
 
-        Raises StaleHead when the head is another (with that one), PathTaken, BranchNotFound, RequestReused. The same
-        request_id and fingerprint return what they made before.
+        Raises StaleHead when the head is another (with that one), DocumentNotFound, PathTaken, BranchNotFound,
+        SpaceNotFound, RequestReused. The same request_id and fingerprint return what they made before.
         """
         ...
 
@@ -68,12 +68,20 @@ class DocumentStore(Protocol):
     async def write_all(self, writes: Sequence[tuple[Write, Text]]) -> Sequence[Head]:
         """Several writes in one transaction, all or none: merges of reviews, imports, restores.
 
-        Raises as `write` does; at most 200 at once.
+        Raises as `write` does; at most 1,000 at once. One may take a path that another gives up.
         """
         ...
 
     async def purge(self, limit: int) -> int:
         """Forgets documents that were in the trash longer than their spaces keep them; how many."""
+        ...
+
+    async def sweep(self, limit: int) -> int:
+        """Forgets bodies to which nothing refers any more; how many were looked at."""
+        ...
+
+    async def forget_requests(self, keep_days: int) -> int:
+        """Forgets old request ids (a bounded number at once): their writes are repeated no more; how many."""
         ...
 
     async def graph(self, tenant_id: str, document_id: str) -> Graph:
