@@ -93,7 +93,10 @@ class SqlBranchStore:
                 await tx.execute(ADD, tenant_id, space, branch, base, created_by)
                 for copy in (COPY_HEADS, COPY_REDIRECTS, COPY_LINKS, COPY_ANCHORS, COPY_ATTACHMENTS):
                     await tx.execute(copy, tenant_id, space, branch, base)
-        except asyncpg.UniqueViolationError as error:
+        except (
+            asyncpg.UniqueViolationError,
+            asyncpg.CheckViolationError,
+        ) as error:  # a second main is refused by a CHECK
             raise BranchTaken(
                 f"the space {space} has a branch {branch!r} already", space=space, branch=branch
             ) from error

@@ -14,6 +14,7 @@ import zstandard
 from automesh.core.errors import AutomationError
 from automesh.storage.postgres import ENGINE, Connection, Database
 from automesh.storage.sealing import Sealer, place
+from services.doc.domain.documents.document import sha256_of
 
 MAX_DEPTH = 16
 """Bodies that must be read to read one."""
@@ -87,11 +88,6 @@ class _Row:
     sha256: str
     base: str | None
     bytes: bytes
-
-
-def sha256_of(content: str) -> str:
-    """64 hexadecimal digits."""
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class SqlContents:

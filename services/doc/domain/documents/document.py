@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,6 +114,11 @@ class Write:
     def parents(self) -> Sequence[str]:
         """The revisions that it comes from; none for one that begins a document."""
         return tuple(each for each in (self.expected, self.merged) if each)
+
+
+def sha256_of(content: str) -> str:
+    """The name of a body: 64 hexadecimal digits."""
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
