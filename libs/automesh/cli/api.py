@@ -62,12 +62,12 @@ class Api:
         """DELETE; query values that are None or empty are left out."""
         return self._call("DELETE", path, params=_query(query))
 
-    def every(self, path: str, field: str) -> list[Json]:
+    def every(self, path: str, field: str, **query: Any) -> list[Json]:
         """The items of all pages of a list; `field` is where an answer has them."""
         items: list[Json] = []
         token = ""
         while True:
-            page = self.get(path, pageSize=PAGE, pageToken=token)
+            page = self.get(path, pageSize=PAGE, pageToken=token, **query)
             items += page.get(field, [])
             token = page.get("nextPageToken", "")
             if not token:
@@ -124,14 +124,17 @@ class Api:
             finally:
                 fresh.unlink(missing_ok=True)
 
-    def upload(self, path: str, file: Path, *, content_type: str, told: Told = _nobody, **query: Any) -> Json:
-        """POSTs a file as it is; `told` hears how many bytes went."""
+    def upload(
+        self, path: str, file: Path, *, content_type: str, told: Told = _nobody, method: str = "POST", **query: Any
+    ) -> Json:
+        """Sends a file as it is; `told` hears how many bytes went."""
         with file.open("rb") as opened, self._sending():
             size = os.fstat(opened.fileno()).st_size
             headers = {**self._headers(), "content-type": content_type, "content-length": str(size)}
             timeout = httpx.Timeout(TIMEOUT_S, read=SLOW_S, write=SLOW_S)
             body = _chunks(opened, told)
-            return _checked(self._http.post(path, content=body, params=_query(query), headers=headers, timeout=timeout))
+            options: Json = {"params": _query(query), "headers": headers, "timeout": timeout}
+            return _checked(self._http.request(method, path, content=body, **options))
 
     def login(self, username: str, password: str) -> None:
         """Signs in by name and password, and remembers it."""

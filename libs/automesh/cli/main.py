@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from automesh.cli import account, data, demo, mesh, model, stack, tasks, webhooks
+from automesh.cli import account, data, demo, doc, mesh, model, stack, tasks, webhooks
 from automesh.cli.context import common_flags
 from automesh.cli.output import errors, literal
 from automesh.core.errors import AutomationError
@@ -30,6 +30,7 @@ cli.command("agents")(account.agents)
 cli.add_typer(tasks.app, name="task")
 cli.add_typer(data.app, name="data")
 cli.add_typer(model.app, name="model")
+cli.add_typer(doc.app, name="doc")
 cli.add_typer(webhooks.app, name="webhook")
 cli.add_typer(mesh.app, name="mesh")
 cli.add_typer(account.certificates, name="cert")
