@@ -45,6 +45,8 @@ def _options(settings: Settings) -> Options:
         attachment_quota=settings.doc_attachment_quota,
         max_drafts=settings.doc_max_drafts,
         draft_ttl_s=settings.doc_draft_ttl_s,
+        keep_searches_s=settings.doc_keep_searches_s,
+        keep_days=settings.doc_keep_days,
         scratch=settings.state_dir / "doc",
     )
 

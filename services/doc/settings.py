@@ -29,4 +29,12 @@ class Settings(MeshSettings):
     doc_max_attachment_bytes: int = Field(64 * MIB, ge=1, description="larger pictures and files are refused")
     doc_attachment_quota: int = Field(64 * GIB, ge=0, description="bytes that the attachments of one tenant may take")
     doc_max_drafts: int = Field(200, ge=1, description="drafts that one person may keep")
-    doc_draft_ttl_s: float = Field(90 * 86_400, gt=0, description="drafts that were not saved for so long are forgotten")
+    doc_draft_ttl_s: float = Field(
+        90 * 86_400, gt=0, description="drafts that were not saved for so long are forgotten"
+    )
+    doc_keep_searches_s: float = Field(
+        6 * 3600, ge=60, description="searches are kept one by one for so long, then only counted"
+    )
+    doc_keep_days: int = Field(
+        90, ge=1, le=730, description="views and queries are counted by the day for so many days"
+    )

@@ -8,15 +8,18 @@ from automesh.storage.blobs import BlobStore
 from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
+from services.doc.domain.analytics.recorder import Recorder
 from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents.pages import NoPages, PageRenderer
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.reviews.ports import NoComments, OpenComments
+from services.doc.domain.search.ports import SearchLog
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.validation.page_checks import PageChecks
 from services.doc.engine.options import Options
+from services.doc.store.analytics import SqlSearchStore, SqlViewStore
 from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
 from services.doc.store.branches import SqlBranchStore
 from services.doc.store.changes import SqlChanges
@@ -61,6 +64,10 @@ class Core:
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
         self.pages: PageRenderer = NoPages()
         self.reader = DocumentReader(self.documents, self.directory)
+        self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
+        self.recorder = Recorder(self.views, self.searches, clock=options.clock)
+        self.search_log: SearchLog = self.recorder
+        self.page_views = self.recorder
         self.blob_ledger = SqlBlobLedger(outside.database)
         self.attachment_store = SqlAttachmentStore(outside.database)
         self.attachments = AttachmentShelf(

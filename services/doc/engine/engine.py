@@ -7,19 +7,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from automesh.mesh.loops import running
 from automesh.mesh.server import Bound
+from services.doc.engine.analytics import open_analytics
 from services.doc.engine.attachments import open_attachments
 from services.doc.engine.core import Core, Outside
 from services.doc.engine.documents import open_documents
 from services.doc.engine.drafts import open_drafts
 from services.doc.engine.options import Options
 from services.doc.engine.part import OpenPart
+from services.doc.engine.reviews import open_reviews
 from services.doc.engine.validation import open_validation
 
 PARTS: Sequence[OpenPart] = (
     open_documents,
     open_attachments,
     open_drafts,
+    open_analytics,
     open_validation,
+    open_reviews,
 )
 
 

@@ -24,6 +24,12 @@ class Options:
     max_drafts: int = 200
     """Of one person."""
     draft_ttl_s: float = 90 * 86_400.0
+    write_counts_every_s: float = 1.0
+    keep_searches_s: float = 6 * 3600.0
+    """Until then a click belongs to its search; then only queries are counted."""
+    roll_up_every_s: float = 600.0
+    keep_days: int = 90
+    """Views and queries are counted by the day for so long, then by the month."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

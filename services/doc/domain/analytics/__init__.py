@@ -1,1 +1,1 @@
-"""Analytics: what is read, and looked for in vain."""
+"""What is read, and what is looked for in vain: counted, rolled up, and forgotten where no person is to be stored."""
