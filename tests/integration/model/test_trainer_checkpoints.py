@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ torch = pytest.importorskip("torch")
 
 from services.model.domain.training.errors import CheckpointDamaged, CheckpointMismatch, CheckpointNotWritten
 from services.model.trainer.job import read_job
+from services.model.trainer.learning.loop import Loop
 from services.model.trainer.learning.schedule import Plateau
 from services.model.trainer.reporter import Point
 from services.model.trainer.state import checkpoint as disk
 from services.model.trainer.state.checkpoint import Checkpoint
+from services.model.trainer.state.saver import folders
 from services.model.trainer.state.state import Best, State
 from tests.integration.model.lessons import lesson, same
 from tests.integration.model.training_folder import Folder, curve
@@ -107,6 +110,47 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert caught.value.retryable
     assert [path.name for path in tmp_path.iterdir()] == ["000012"]
     disk.read(tmp_path / "000012", IDENTITY)
+
+
+def test_a_training_goes_on_while_a_checkpoint_is_written_which_is_told_once_it_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Folder(path=tmp_path).lay({"optimization": {"epochs": 3}, "checkpointing": {"keep_last": 3}})
+    began, may_end = threading.Event(), threading.Event()
+    write = disk.write
+
+    def slow(folder: Path, checkpoint: Checkpoint) -> None:
+        began.set()
+        assert may_end.wait(10)
+        write(folder, checkpoint)
+
+    trained = StopsWaiting(began, may_end)
+    monkeypatch.setattr(disk, "write", slow)
+    monkeypatch.setattr(Loop, "_train_epoch", trained.watching(Loop._train_epoch))
+    lines = lesson(tmp_path).lines
+    assert trained.while_writing == 1, "the second epoch was learned before the first checkpoint was on disk"
+    told = [line["folder"] for line in lines if line["kind"] == "checkpoint"]
+    assert told == [f"checkpoints/{path.name}" for path in folders(tmp_path / "out")]
+    assert len(told) == 3
+    for folder in folders(tmp_path / "out"):
+        assert disk._read_state(folder)["state"]["step"] == int(folder.name), "what was kept is what was there then"
+
+
+class StopsWaiting:
+    """Lets the writing end once an epoch was learned beside it."""
+
+    def __init__(self, began: threading.Event, may_end: threading.Event) -> None:
+        self._began, self._may_end = began, may_end
+        self.while_writing = 0
+
+    def watching(self, train_epoch: Callable[[Loop], None]) -> Callable[[Loop], None]:
+        def watched(loop: Loop) -> None:
+            train_epoch(loop)
+            if self._began.is_set() and not self._may_end.is_set():
+                self.while_writing += 1
+                self._may_end.set()
+
+        return watched
 
 
 def test_a_damaged_checkpoint_that_came_with_the_job_is_refused(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class Loop:
             self._train_epoch()
             seconds = max(time.monotonic() - began, 1e-9)
             self._end_epoch((self.state.windows - here) * self._ranks.place.world / seconds, began)
+        self._saver.settle()
 
     def _train_epoch(self) -> None:
         state, plan, stepping = self.state, self._spec.optimization, self._assembly.stepping
@@ -87,11 +88,13 @@ class Loop:
         if self._meter.stepped() and not self._meter.read(state, self._rate()):
             verdict = _DIVERGED
         self._reporter.alive()
+        self._saver.settle(wait=False)
         verdict = self._ranks.highest(verdict)
         if verdict == _DIVERGED:
             raise self._diverged()
         if verdict == _STOP:
             self._save()
+            self._saver.settle()
             raise Stopped
         if not last and self._saver.due_in_epoch(state.step):
             self._save()
@@ -172,6 +175,7 @@ class Loop:
 
     def _diverged(self) -> TrainingDiverged:
         state, plan = self.state, self._spec.optimization
+        self._saver.settle()
         last = self._saver.last_step
         kept = (
             "there are no good weights to keep"

@@ -7,6 +7,8 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,6 +28,16 @@ from services.model.trainer.state.state import State
 FOLDER = "checkpoints"
 
 
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """A checkpoint on its way to the disk."""
+
+    done: Future[None]
+    folder: Path
+    state: State
+    is_best: bool
+
+
 class Saver:
     """Writes checkpoints below out/ and tells of them."""
 
@@ -41,6 +53,8 @@ class Saver:
     ) -> None:
         self._out, self._plan, self._identity = out, plan, identity
         self._ranks, self._reporter, self._device = ranks, reporter, device
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: _Writing | None = None
         self.last_step: int | None = None
         """Of the newest checkpoint that is safe; None without one."""
 
@@ -53,11 +67,12 @@ class Saver:
         return epoch % self._plan.every_epochs == 0 or self.due_in_epoch(step)
 
     def save(self, state: State, assembly: Assembly, best: Mapping[str, Tensor] | None) -> None:
-        """All processes call it; the first writes. A full disk is told, and the training goes on."""
+        """All processes call it; the first writes, while the training goes on. The one before is safe by then."""
+        self.settle()
         state.loss_sum = float(assembly.stepping.losses)
         is_best = state.best is not None and state.best.step == state.step and state.batch == 0
         taken = Checkpoint(
-            state=state,
+            state=state.copy(),
             model=weights.network_tensors(assembly.network),
             optimizer=weights.optimizer_tensors(assembly.network, assembly.optimizer),
             generators=self._generators(),
@@ -65,7 +80,24 @@ class Saver:
             identity=self._identity,
         )
         if self._ranks.place.rank == 0:
-            self._write(taken, is_best=is_best)
+            folder = self._out / FOLDER / f"{state.step:06d}"
+            self._writing = _Writing(self._writer.submit(disk.write, folder, taken), folder, taken.state, is_best)
+
+    def settle(self, *, wait: bool = True) -> None:
+        """Tells of the checkpoint that was being written, once it is safe. A full disk is told as well."""
+        writing = self._writing
+        if writing is None or not (wait or writing.done.done()):
+            return
+        self._writing = None
+        try:
+            writing.done.result()
+        except CheckpointNotWritten as error:
+            print(f"{error.reason}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201 - for people
+            return
+        step, best = writing.state.step, writing.state.best
+        self.last_step = step
+        self._prune(step, best.step if best else None)
+        self._reporter.checkpoint(f"{FOLDER}/{writing.folder.name}", step, best=writing.is_best)
 
     def _generators(self) -> dict[str, Tensor]:
         own = generators.capture(self._device)
@@ -74,18 +106,6 @@ class Saver:
             for name, state in own.items()
             for rank, tensor in enumerate(self._ranks.gather(state))
         }
-
-    def _write(self, taken: Checkpoint, *, is_best: bool) -> None:
-        step = taken.state.step
-        folder = self._out / FOLDER / f"{step:06d}"
-        try:
-            disk.write(folder, taken)
-        except CheckpointNotWritten as error:
-            print(f"{error.reason}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201 - for people
-            return
-        best, self.last_step = taken.state.best, step
-        self._prune(step, best.step if best else None)
-        self._reporter.checkpoint(f"{FOLDER}/{folder.name}", step, best=is_best)
 
     def _prune(self, newest: int, best: int | None) -> None:
         steps = sorted((int(path.name) for path in folders(self._out)), reverse=True)

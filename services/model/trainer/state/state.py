@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from services.model.trainer.learning.schedule import Plateau
@@ -49,6 +49,10 @@ class State:
         self.history.extend(points)
         if len(self.history) > MAX_HISTORY:
             self.history = self.history[::2]
+
+    def copy(self) -> State:
+        """As it is now: what is done to this one later leaves it alone."""
+        return replace(self, plateau=replace(self.plateau), history=list(self.history))
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
@@ -14,7 +15,7 @@ Tensors = dict[str, Tensor]
 
 def network_tensors(network: nn.Module) -> Tensors:
     """Copies of weights and buffers. With FSDP all processes must call it."""
-    return {name: _whole(tensor) for name, tensor in network.state_dict().items()}
+    return _copies(network.state_dict())
 
 
 def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -26,12 +27,14 @@ def load_network(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def optimizer_tensors(network: nn.Module, optimizer: Optimizer) -> Tensors:
     """Copies of what the optimizer remembers of each weight, as "name/key"."""
-    return {
-        f"{name}/{key}": _whole(value)
-        for name, weight in network.named_parameters()
-        for key, value in optimizer.state.get(weight, {}).items()
-        if isinstance(value, Tensor)
-    }
+    return _copies(
+        {
+            f"{name}/{key}": value
+            for name, weight in network.named_parameters()
+            for key, value in optimizer.state.get(weight, {}).items()
+            if isinstance(value, Tensor)
+        }
+    )
 
 
 def load_optimizer(network: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -46,13 +49,30 @@ def load_optimizer(network: nn.Module, optimizer: Optimizer, tensors: Mapping[st
 
 def all_finite(network: nn.Module) -> bool:
     """Whether every weight of this process is a number."""
-    parts = [_local(weight.detach()) for weight in network.parameters()]
-    return all(bool(part.isfinite().all()) for part in parts)
+    parts = [_local(weight.detach()).isfinite().all() for weight in network.parameters()]
+    return bool(torch.stack(parts).all())  # one question to the device, not one a weight
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> Tensors:
+    """On the CPU. What lies on a device comes over in one piece a type: each copy waits for the device."""
+    whole = {name: _whole(tensor) for name, tensor in tensors.items()}
+    copied = {name: tensor.clone() for name, tensor in whole.items() if tensor.device.type == "cpu"}
+    kinds: dict[torch.dtype, list[str]] = {}
+    for name, tensor in whole.items():
+        if name not in copied:
+            kinds.setdefault(tensor.dtype, []).append(name)
+    for names in kinds.values():
+        flat = torch.cat([whole[name].reshape(-1) for name in names]).cpu()
+        parts = flat.split([whole[name].numel() for name in names])
+        copied |= {
+            name: part.reshape(whole[name].shape).clone() for name, part in zip(names, parts, strict=True)
+        }  # parts of one storage cannot be written as they are
+    return {name: copied[name] for name in tensors}
 
 
 def _whole(tensor: Tensor) -> Tensor:
     whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return whole.detach().to("cpu", copy=True).contiguous()
+    return whole.detach().contiguous()
 
 
 def _local(tensor: Tensor) -> Tensor:
