@@ -61,7 +61,14 @@ class AccessTokens:
         self.lifetime = lifetime
 
     def issue(
-        self, *, subject: str, name: str, username: str, tenant_id: str, roles: Iterable[str], permissions: Iterable[str]
+        self,
+        *,
+        subject: str,
+        name: str,
+        username: str,
+        tenant_id: str,
+        roles: Iterable[str],
+        permissions: Iterable[str],
     ) -> str:
         """A signed token that lives from now on for the lifetime."""
         now = self._clock()
