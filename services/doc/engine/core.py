@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from automesh.storage.blobs import BlobStore
 from automesh.storage.fanout import Fanout
@@ -10,15 +10,20 @@ from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
 from services.doc.domain.analytics.recorder import Recorder
 from services.doc.domain.attachments.shelf import AttachmentShelf
+from services.doc.domain.caching.memory import MemoryCache
+from services.doc.domain.caching.ports import Cache
+from services.doc.domain.caching.rendered import CachedRenderer
 from services.doc.domain.changes.doorbell import Doorbell
-from services.doc.domain.documents.pages import NoPages, PageRenderer
+from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.reviews.ports import NoComments, OpenComments
 from services.doc.domain.search.ports import SearchLog
 from services.doc.domain.spaces.directory import SpaceDirectory
+from services.doc.domain.transfer.ports import NoTasks, Tasks
 from services.doc.domain.validation.page_checks import PageChecks
 from services.doc.engine.options import Options
+from services.doc.rendering.html import VERSION, MarkdownRenderer
 from services.doc.store.analytics import SqlSearchStore, SqlViewStore
 from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
 from services.doc.store.branches import SqlBranchStore
@@ -37,6 +42,11 @@ class Outside:
     sealer: Sealer
     blobs: BlobStore
     fanout: Fanout
+    cache: Cache = field(default_factory=MemoryCache)
+    tasks: Tasks = field(default_factory=NoTasks)
+    """The orchestrator, asked what the leases of agents are for."""
+    backups: BlobStore | None = None
+    """Where backups are kept; None: beside the blobs."""
 
 
 class Core:
@@ -62,7 +72,7 @@ class Core:
         )
         self.comments: OpenComments = NoComments()
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
-        self.pages: PageRenderer = NoPages()
+        self.pages = PageMaker(CachedRenderer(MarkdownRenderer(), outside.cache, version=VERSION))
         self.reader = DocumentReader(self.documents, self.directory)
         self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
         self.recorder = Recorder(self.views, self.searches, clock=options.clock)

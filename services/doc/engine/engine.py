@@ -12,9 +12,11 @@ from services.doc.engine.attachments import open_attachments
 from services.doc.engine.core import Core, Outside
 from services.doc.engine.documents import open_documents
 from services.doc.engine.drafts import open_drafts
+from services.doc.engine.jobs import open_jobs
 from services.doc.engine.options import Options
 from services.doc.engine.part import OpenPart
 from services.doc.engine.reviews import open_reviews
+from services.doc.engine.templates import open_templates
 from services.doc.engine.validation import open_validation
 
 PARTS: Sequence[OpenPart] = (
@@ -23,7 +25,9 @@ PARTS: Sequence[OpenPart] = (
     open_drafts,
     open_analytics,
     open_validation,
+    open_templates,
     open_reviews,
+    open_jobs,
 )
 
 

@@ -30,6 +30,24 @@ class Options:
     roll_up_every_s: float = 600.0
     keep_days: int = 90
     """Views and queries are counted by the day for so long, then by the month."""
+    jobs_at_once: int = 2
+    """Imports, exports, backups that this replica works on."""
+    max_import_bytes: int = 512 * MIB
+    max_unpacked_bytes: int = 2 * GIB
+    """What an archive may hold."""
+    keep_exports_s: float = 86_400.0
+    backup_every_s: float = 0.0
+    """0: only when somebody asks for one."""
+    keep_backups: int = 14
+    """Of those that come by themselves."""
+    template_limit_s: float = 2.0
+    """For filling in one template."""
+    template_memory_bytes: int = 128 * MIB
+    """For filling in one template, beside what the program itself takes."""
+    template_workers: int = 2
+    """Templates that are filled in at once."""
+    warm_templates: bool = False
+    """A worker is started with the service, not with the first template."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -1,0 +1,105 @@
+"""The files of an import that are no documents: stored, left as they are, or refused; never merged."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from automesh.core.errors import AutomationError, Unavailable
+from services.doc.domain.attachments.attachment import Attachment
+from services.doc.domain.attachments.shelf import MAX_CHUNK, AttachmentShelf
+from services.doc.domain.documents.path import key
+from services.doc.domain.jobs.job import Job, Tally
+from services.doc.domain.jobs.report import Report
+from services.doc.domain.transfer.arrival import Arrival
+from services.doc.domain.transfer.asked import ImportAsked
+from services.doc.domain.transfer.ports import Source
+
+_PAGE = 1000
+
+
+class AttachmentIntake:
+    """`bases`: by key of the path, what the last import brought."""
+
+    def __init__(
+        self,
+        shelf: AttachmentShelf,
+        *,
+        job: Job,
+        asked: ImportAsked,
+        report: Report,
+        source: Source,
+        bases: Mapping[str, str],
+    ) -> None:
+        self._shelf, self._job, self._asked, self._report = shelf, job, asked, report
+        self._source, self._bases = source, bases
+
+    async def take(self, arrivals: Sequence[tuple[Arrival, str]], *, whole: bool) -> dict[str, str]:
+        """Each with its path; by path, what was brought. `whole`: what is not among them may be missing."""
+        deleting = self._asked.delete_missing and whole
+        if not arrivals and not deleting:
+            return {}
+        here = await self._here()
+        brought: dict[str, str] = {}
+        for arrival, path in arrivals:
+            now = here.pop(key(path), None)
+            if await self._one(arrival, path, now):
+                brought[path] = arrival.sha256
+            self._report.done += 1
+            await self._report.tell()
+        for attachment in here.values() if deleting else ():
+            await self._shelf.delete(self._job.person, self._job.space, self._asked.branch, attachment.path)
+            self._report.count(Tally(deleted=1))
+            brought[attachment.path] = ""
+        return {path: base for path, base in brought.items() if self._bases.get(key(path), "") != base}
+
+    async def _one(self, arrival: Arrival, path: str, now: Attachment | None) -> bool:
+        """Whether what is there now is what the source brought."""
+        base = self._bases.get(key(path), "")
+        if now is not None and arrival.sha256 in {now.sha256, base}:
+            self._report.count(Tally(unchanged=1))
+            return arrival.sha256 == now.sha256
+        if now is not None and now.sha256 != base:
+            self._report.refuse(
+                arrival.path,
+                f"another file is at {now.path!r}, stored by {now.created_by} and not by an import: delete that "
+                "one, or take this one out of the archive",
+            )
+            return False
+        return await self._store(arrival, path, now.sha256 if now else "")
+
+    async def _store(self, arrival: Arrival, path: str, expected: str) -> bool:
+        [body] = await self._source.contents([arrival])
+        try:
+            await self._shelf.keep(
+                self._job.person, self._job.space, self._asked.branch, path, _chunks(body), expected_sha256=expected
+            )
+        except Unavailable:
+            raise
+        except AutomationError as error:
+            self._report.refuse(arrival.path, error.message)
+            return False
+        self._report.count(Tally(updated=1) if expected else Tally(created=1))
+        return True
+
+    async def _here(self) -> dict[str, Attachment]:
+        """By key of the path."""
+        found: dict[str, Attachment] = {}
+        after = ""
+        while True:
+            page = await self._shelf.list(
+                self._job.person,
+                self._job.space,
+                self._asked.branch,
+                prefix=self._asked.prefix,
+                limit=_PAGE,
+                after=after,
+            )
+            found |= {key(each.path): each for each in page}
+            if len(page) < _PAGE:
+                return found
+            after = page[-1].path
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), MAX_CHUNK):
+        yield body[start : start + MAX_CHUNK]

@@ -1,0 +1,331 @@
+"""The work of an import: what a source brings comes to a branch, batch by batch, each with how far the job is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from automesh.core.errors import AutomationError, Unavailable
+from services.doc.domain.attachments.shelf import AttachmentShelf
+from services.doc.domain.branches.ports import BranchStore
+from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.documents.path import key, target_of
+from services.doc.domain.documents.ports import DocumentStore
+from services.doc.domain.errors import BranchProtected, DocumentNotFound, PathTaken, StaleHead
+from services.doc.domain.jobs.errors import JobLost
+from services.doc.domain.jobs.job import Ending, Job, Problem, Tally
+from services.doc.domain.jobs.report import Report
+from services.doc.domain.spaces.directory import SpaceDirectory
+from services.doc.domain.spaces.space import MAIN, Level, MemberRole, Space
+from services.doc.domain.transfer.arrival import Step
+from services.doc.domain.transfer.asked import ImportAsked
+from services.doc.domain.transfer.attachment_intake import AttachmentIntake
+from services.doc.domain.transfer.deciding import Action, Place
+from services.doc.domain.transfer.making import Made, Maker, Said
+from services.doc.domain.transfer.planning import Plan, Planned, Planner, Standing
+from services.doc.domain.transfer.ports import Commit, ImportStore, Ledger, Source, Sources
+from services.doc.domain.validation.checks import Checks, Finding
+
+BATCH, BATCH_BYTES, TRIES = 100, 4 * 1024 * 1024, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportGround:
+    """What every import stands on."""
+
+    directory: SpaceDirectory
+    branches: BranchStore
+    documents: DocumentStore
+    shelf: AttachmentShelf
+    checks: Callable[[], Checks]
+    store: ImportStore
+    sources: Sources
+    ledger: Ledger
+    doorbell: Doorbell
+    make_id: Callable[[str], str]
+    max_page_bytes: int
+
+
+class ImportWork:
+    """A services.doc.domain.jobs.ports.Work."""
+
+    def __init__(self, ground: ImportGround) -> None:
+        self._ground = ground
+
+    async def run(self, job: Job, report: Report) -> Ending:
+        """The upload is kept until the job has ended, so that another process can go on."""
+        asked = ImportAsked.of_json(job.asked)
+        try:
+            await self._import(job, asked, report)
+        except (JobLost, Unavailable):
+            raise
+        except AutomationError:
+            await self._ground.ledger.reserve(asked.blob, timedelta(0))
+            raise
+        await self._ground.ledger.reserve(asked.blob, timedelta(0))
+        return Ending()
+
+    async def _import(self, job: Job, asked: ImportAsked, report: Report) -> None:
+        ground = self._ground
+        space = await ground.directory.find(job.person, job.space, MemberRole.WRITER)
+        check_open(space, asked.branch)
+        await ground.branches.get(job.tenant_id, job.space, asked.branch)
+        await report.begin("reading the archive")
+        async with ground.sources.open(asked.blob, asked.root) as source:
+            await report.begin("importing", total=source.total)
+            await _Import(ground, job, asked, report=report, space=space, source=source).all()
+
+
+class _Import:
+    """One import, under way."""
+
+    def __init__(
+        self, ground: ImportGround, job: Job, asked: ImportAsked, *, report: Report, space: Space, source: Source
+    ) -> None:
+        self._ground, self._job, self._asked, self._report = ground, job, asked, report
+        self._space, self._source = space, source
+        self._where = (job.tenant_id, job.space, asked.branch)
+        self._standing = Standing((), {})
+        self._maker = Maker(
+            tenant_id=job.tenant_id,
+            space=job.space,
+            branch=asked.branch,
+            user=job.created_by,
+            message=asked.message,
+            make_id=ground.make_id,
+            max_bytes=ground.max_page_bytes,
+        )
+        self._conflicts: dict[str, Problem] = {}
+        self._step = Step(arrivals=())
+
+    async def all(self) -> None:
+        """Every step, from where the attempt before has come to."""
+        await self._look()
+        after = await self._ground.store.last_commit(*self._where, self._asked.prefix, self._asked.root)
+        async for step in self._source.steps(after):
+            self._step = step
+            await self._take(step)
+        for problem in self._conflicts.values():
+            self._report.refuse(problem.path, problem.message)
+        await self._report.tell(now=True)
+
+    async def _look(self) -> None:
+        """How things stand here."""
+        store, prefix = self._ground.store, self._asked.prefix
+        self._standing = Standing(await store.standing(*self._where, prefix), await store.bases(*self._where, prefix))
+
+    def _planner(self) -> Planner:
+        return Planner(
+            self._standing, self._source.bases, self._asked.prefix, delete_missing=self._asked.delete_missing
+        )
+
+    async def _take(self, step: Step) -> None:
+        plan = await asyncio.to_thread(self._planner().plan, step)
+        if not step.commit:
+            await self._take_files(plan)
+            return
+        self._conflicts |= {problem.path: problem for problem in plan.problems}
+        await self._delete(plan.missing)
+        writing = [each for each in plan.documents if self._wanted(each)]
+        batches = list(_batches(writing)) or [[]]
+        for batch in batches[:-1]:
+            await self._write(batch, {})
+        self._report.done += 1
+        await self._write(batches[-1], {}, commit=step.commit)
+
+    async def _take_files(self, plan: Plan) -> None:
+        """A whole archive, or the files beside the documents of a history."""
+        arrived = int(self._report.place.get("arrived", 0))
+        if not arrived:
+            for problem in plan.problems:
+                self._report.refuse(problem.path, problem.message)
+        self._report.done = max(self._report.done, len(plan.problems) + arrived)
+        for batch in _batches(plan.documents[arrived:]):
+            arrived += len(batch)
+            self._report.place["arrived"] = arrived
+            await self._write_files(batch, plan)
+        intake = AttachmentIntake(
+            self._ground.shelf,
+            job=self._job,
+            asked=self._asked,
+            report=self._report,
+            source=self._source,
+            bases=self._standing.bases,
+        )
+        left = await intake.take(plan.attachments, whole=self._step.present is not None)
+        await self._keep([], left, "")
+        if self._asked.delete_missing:
+            await self._delete(plan.missing)
+        self._report.done = self._report.total
+
+    async def _write_files(self, batch: Sequence[Planned], plan: Plan) -> None:
+        left: dict[str, str] = {}
+        for each in batch:
+            if each.decision.action is Action.LEAVE:
+                self._report.count(Tally(unchanged=1))
+                left[each.path] = each.arrival.sha256
+            if each.decision.note:
+                tell = self._report.refuse if each.decision.action is Action.REFUSE else self._report.mention
+                tell(each.arrival.path, each.decision.note)
+        self._report.done += len(batch)
+        left = {path: base for path, base in left.items() if self._standing.bases.get(key(path)) != base}
+        await self._write([each for each in batch if each.writes], left, coming=plan.coming)
+
+    def _wanted(self, planned: Planned) -> bool:
+        """Of a commit: a document with an unsolved conflict waits for a commit that makes both sides equal."""
+        if planned.decision.action is Action.REFUSE:
+            self._conflicts[key(planned.path)] = Problem(planned.arrival.path, planned.decision.note)
+        if planned.decision.action is Action.LEAVE:
+            self._conflicts.pop(key(planned.path), None)
+            self._report.count(Tally(unchanged=1))
+        return planned.writes
+
+    async def _write(
+        self, batch: Sequence[Planned], left: dict[str, str], *, commit: str = "", coming: Collection[str] = ()
+    ) -> None:
+        """One transaction, tried again when others write at the same moment; then each document by itself."""
+        problem: AutomationError | None = None
+        for _ in range(TRIES):
+            made = await self._made(batch, frozenset(coming))
+            try:
+                await self._keep(made, left, commit)
+                return
+            except (StaleHead, PathTaken, DocumentNotFound) as error:
+                problem = error
+                await self._look()
+                batch = [self._planner().document(each.arrival, each.path) for each in batch]
+                batch = [each for each in batch if each.writes]
+        if len(batch) > 1:
+            for each in batch:
+                await self._write([each], {}, coming=coming)
+            await self._keep([], left, commit)
+        elif problem is not None and batch:
+            self._report.refuse(batch[0].arrival.path, problem.message)
+            await self._keep([], left, commit)
+
+    async def _made(self, batch: Sequence[Planned], coming: frozenset[str]) -> list[Made]:
+        """What can be written; the rest is told of."""
+        reading = [each for each in batch if each.decision.action is not Action.RENAME]
+        bodies = await self._source.contents([each.arrival for each in reading]) if reading else []
+        by_token = {each.arrival.token: body for each, body in zip(reading, bodies, strict=True)}
+        texts = await self._texts(batch)
+        said = Said(self._step.message, self._step.co_authors)
+        results = await asyncio.to_thread(
+            lambda: [self._maker.make(each, by_token.get(each.arrival.token), texts, said) for each in batch]
+        )
+        made = []
+        for planned, result in zip(batch, results, strict=True):
+            problem = result if isinstance(result, Problem) else await self._refused(result, coming)
+            if problem is None and isinstance(result, Made):
+                made.append(result)
+                self._conflicts.pop(key(planned.path), None)
+            elif problem is not None:
+                self._refuse(planned, problem)
+        return made
+
+    def _refuse(self, planned: Planned, problem: Problem) -> None:
+        if self._step.commit:
+            self._conflicts[key(planned.path)] = problem
+        else:
+            self._report.refuse(problem.path, problem.message)
+
+    async def _texts(self, batch: Sequence[Planned]) -> dict[str, str]:
+        """What is here, and what merges start from as far as it is still known."""
+        places = {each.decision.place.sha256 for each in batch if each.decision.place}
+        bases = {base for each in batch if each.decision.action is Action.MERGE for base in each.decision.bases}
+        known = await self._ground.store.known(self._job.tenant_id, bases - places) if bases else ()
+        wanted = sorted({*places, *known})
+        return dict(await self._ground.documents.contents(self._job.tenant_id, wanted)) if wanted else {}
+
+    async def _refused(self, made: Made, coming: frozenset[str]) -> Problem | None:
+        """By the rules of the space. A link to what the same archive brings is no broken one."""
+        write = made.write
+        findings = await self._ground.checks().findings(self._space, write.branch, write.path, made.text)
+        for finding in findings:
+            if finding.level is Level.REFUSE and not _excused(finding, made, coming):
+                where = f"line {finding.line}: " if finding.line else ""
+                return Problem(write.path, f"{where}{finding.message} ({finding.rule}); the space refuses this")
+        return None
+
+    async def _keep(self, made: Sequence[Made], left: dict[str, str], commit: str) -> None:
+        """Commits, with how far the job is then."""
+        bases = left | {each.write.path: each.base for each in made}
+        bases |= {
+            each.before.path: "" for each in made if each.before and key(each.before.path) != key(each.write.path)
+        }
+        if not made and not commit and not bases:
+            await self._report.tell()
+            return
+        tally = self._report.tally
+        for each in made:
+            self._report.count(each.tally)
+        work = Commit(writes=[(each.write, each.text) for each in made], bases=bases, commit=commit)
+        place = (self._asked.prefix, self._asked.root)
+        try:
+            heads = await self._ground.store.commit(self._job, self._asked.branch, place, work, self._report.sight())
+        except BaseException:
+            self._report.tally = tally
+            raise
+        self._report.told()
+        for each, head in zip(made, heads, strict=True):
+            self._standing.take(each.before, head)
+        self._standing.brought(bases)
+        self._ground.doorbell.ring()
+
+    async def _delete(self, places: Sequence[Place]) -> None:
+        """To the trash, from which they can be restored."""
+        for start in range(0, len(places), BATCH):
+            batch = places[start : start + BATCH]
+            texts = await self._ground.documents.contents(self._job.tenant_id, [each.sha256 for each in batch])
+            said = Said(self._step.message, self._step.co_authors)
+            made = [self._maker.delete(each, texts[each.sha256], said) for each in batch]
+            for each in batch:
+                base = self._standing.bases.get(key(each.path), "")
+                if base and base != each.sha256:
+                    self._report.mention(
+                        each.path,
+                        f"was changed here by {each.updated_by} and is not in the archive any more: it is in the trash",
+                    )
+            await self._delete_made(made)
+
+    async def _delete_made(self, made: Sequence[Made]) -> None:
+        try:
+            await self._keep(made, {}, "")
+        except (StaleHead, DocumentNotFound) as error:
+            await self._look()
+            if len(made) == 1:
+                self._report.refuse(made[0].write.path, error.message)
+                return
+            for each in made:
+                await self._delete_made([each])
+
+
+def check_open(space: Space, branch: str) -> None:
+    """Raises BranchProtected with what to do instead."""
+    if branch == MAIN and space.rules.required_approvals:
+        raise BranchProtected(
+            f"the space {space.space} asks for {space.rules.required_approvals} approvals: import to a branch and "
+            "propose it with a review",
+            space=space.space,
+        )
+
+
+def _batches(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
+    batches: list[list[Planned]] = []
+    size = 0
+    for each in planned:
+        if not batches or len(batches[-1]) == BATCH or size + each.arrival.size > BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(each)
+        size += each.arrival.size
+    return batches
+
+
+def _excused(finding: Finding, made: Made, coming: frozenset[str]) -> bool:
+    if not finding.rule.startswith("broken-"):
+        return False
+    targets = [target_of(link.target, made.write.path) for link in made.text.outline.links if link.line == finding.line]
+    return any(target is not None and key(target[0]) in coming for target in targets)

@@ -1,0 +1,109 @@
+"""Long work: jobs, imports and exports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from automesh.doc.v1 import (
+    job_service_pb2,
+    job_service_pb2_grpc,
+    transfer_service_pb2,
+    transfer_service_pb2_grpc,
+)
+from automesh.mesh.server import Bound
+from services.doc.clients.archives import ArchiveLimits
+from services.doc.clients.hints import FanoutHints
+from services.doc.clients.sources import ArchivePacker, BlobSources
+from services.doc.domain.jobs.desk import JobDesk
+from services.doc.domain.jobs.job import JobKind
+from services.doc.domain.jobs.ports import Work
+from services.doc.domain.transfer.desk import TransferDesk
+from services.doc.domain.transfer.exporting import ExportGround, ExportWork
+from services.doc.domain.transfer.importing import ImportGround, ImportWork
+from services.doc.engine.core import Core
+from services.doc.engine.part import Part
+from services.doc.loops.jobs import JobLoop
+from services.doc.service.job_service import JobServicer
+from services.doc.service.transfer_service import TransferServicer
+from services.doc.store.imports import SqlHistoryStore, SqlImportStore
+from services.doc.store.jobs import SqlJobStore
+
+MAX_FILE = 32 * 1024 * 1024
+"""Of one file in an archive: it is in memory once."""
+
+
+@asynccontextmanager
+async def open_jobs(core: Core) -> AsyncGenerator[Part]:
+    """See Part."""
+    options, jobs = core.options, SqlJobStore(core.outside.database)
+    hints = FanoutHints(core.outside.fanout)
+    desk = JobDesk(jobs, core.directory, hints, core.doorbell)
+    packer = ArchivePacker(options.scratch)
+    transfer = TransferDesk(
+        desk,
+        directory=core.directory,
+        branches=core.branches,
+        blobs=core.outside.blobs,
+        ledger=core.blob_ledger,
+        tasks=core.outside.tasks,
+        make_id=options.make_id,
+        clock=options.clock,
+        max_bytes=options.max_import_bytes,
+    )
+    works: dict[JobKind, Work] = {
+        JobKind.IMPORT: ImportWork(_import_ground(core, jobs)),
+        JobKind.EXPORT: ExportWork(_export_ground(core, packer)),
+    }
+    loop = JobLoop(jobs, works, hints, core.doorbell, at_once=options.jobs_at_once, poll_s=1.0)
+    try:
+        yield Part(
+            bounds=[
+                Bound(
+                    job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
+                    job_service_pb2_grpc.add_JobServiceServicer_to_server,
+                    JobServicer(desk),
+                ),
+                Bound(
+                    transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"],
+                    transfer_service_pb2_grpc.add_TransferServiceServicer_to_server,
+                    TransferServicer(transfer, desk, packer, options.clock),
+                ),
+            ],
+            loops={"jobs": loop.step},
+        )
+    finally:
+        await loop.close()
+
+
+def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:
+    options = core.options
+    limits = ArchiveLimits(max_unpacked=options.max_unpacked_bytes, max_file=MAX_FILE)
+    return ImportGround(
+        directory=core.directory,
+        branches=core.branches,
+        documents=core.documents,
+        shelf=core.attachments,
+        checks=lambda: core.checks,
+        store=SqlImportStore(core.outside.database, core.documents.writes, jobs),
+        sources=BlobSources(core.outside.blobs, options.scratch, limits),
+        ledger=core.blob_ledger,
+        doorbell=core.doorbell,
+        make_id=options.make_id,
+        max_page_bytes=options.max_page_bytes,
+    )
+
+
+def _export_ground(core: Core, packer: ArchivePacker) -> ExportGround:
+    return ExportGround(
+        directory=core.directory,
+        branches=core.branches,
+        documents=core.documents,
+        history=SqlHistoryStore(core.outside.database),
+        shelf=core.attachments,
+        packer=packer,
+        blobs=core.outside.blobs,
+        ledger=core.blob_ledger,
+        keep_for=timedelta(seconds=core.options.keep_exports_s),
+    )
