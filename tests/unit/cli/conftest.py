@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class ScriptedGateway:
         self.seen: list[tuple[str, Any]] = []
         self.bodies: list[bytes] = []
 
-    def on(self, rpc: str, answer: Message | Exception | Answer | list[Message]) -> None:
+    def on(self, rpc: str, answer: Message | Exception | Answer | Sequence[Message]) -> None:
         """What the method answers: a message, an error, a list of messages of a stream, or what a function makes."""
         self.answers[rpc] = answer if callable(answer) else lambda _request: answer
 

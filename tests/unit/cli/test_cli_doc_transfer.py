@@ -1,0 +1,198 @@
+"""`automesh doc push|pull|import|export|job`: folders to spaces and back; changes made here stay."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automesh.core.errors import NotFound
+from automesh.doc.v1 import job_pb2, space_service_pb2, transfer_service_pb2
+from automesh.doc.v1 import job_service_pb2 as jobs
+from tests.unit.cli.conftest import ScriptedGateway, Terminal
+
+
+class SpaceMissing(NotFound):
+    """As the doc service says it."""
+
+    reason = "SPACE_NOT_FOUND"
+
+
+def job(state: Any, **fields: Any) -> job_pb2.Job:
+    return job_pb2.Job(job_id="job_1", kind=job_pb2.JOB_KIND_IMPORT, state=state, **fields)
+
+
+def running(gateway: ScriptedGateway, end: job_pb2.Job) -> None:
+    """A job that runs, and then ends like this."""
+    begun = job(job_pb2.JOB_STATE_QUEUED)
+    gateway.on("ImportArchive", transfer_service_pb2.ImportArchiveResponse(job=begun))
+    gateway.on("ExportArchive", transfer_service_pb2.ExportArchiveResponse(job=begun))
+    middle = job(job_pb2.JOB_STATE_RUNNING, done=1, total=2, step="guides/start.md")
+    gateway.on("WatchJob", [jobs.WatchJobResponse(job=each) for each in (begun, middle, end)])
+    gateway.on("GetJob", jobs.GetJobResponse(job=end))
+
+
+DONE = job(job_pb2.JOB_STATE_DONE, done=2, total=2, tally=job_pb2.Tally(created=2))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "docs"
+    (made / "guides").mkdir(parents=True)
+    (made / "guides" / "Übersicht.md").write_text("# Overview\n")
+    (made / "logo.png").write_bytes(b"\x89PNG")
+    (made / ".git").mkdir()
+    (made / ".git" / "config").write_text("secret")
+    (made / ".hidden.md").write_text("hidden")
+    (made / "link.md").symlink_to("/etc/passwd")
+    return made
+
+
+def packed(files: dict[str, str], *, evil: str = "") -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, text in {**files, **({evil: "evil"} if evil else {})}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------------- push
+def test_a_folder_is_sent_as_an_archive_without_what_is_hidden(
+    automesh: Terminal, gateway: ScriptedGateway, folder: Path
+) -> None:
+    running(gateway, DONE)
+    done = automesh(
+        "doc", "push", str(folder), "--space", "handbook", "--prefix", "a/b", "-m", "why", "--delete-missing"
+    )
+    assert done.exit_code == 0, done.output
+    [request] = gateway.requests("ImportArchive")
+    assert (request.space, request.prefix, request.message, request.delete_missing) == ("handbook", "a/b", "why", True)
+    with tarfile.open(fileobj=io.BytesIO(gateway.bodies[0])) as archive:
+        assert sorted(archive.getnames()) == ["guides/Übersicht.md", "logo.png"]
+    assert "2 created" in done.output
+
+
+def test_a_push_shows_what_was_refused_and_says_so_with_its_status(
+    automesh: Terminal, gateway: ScriptedGateway, folder: Path
+) -> None:
+    problem = job_pb2.Problem(path="guides/Übersicht.md", message="[red]it is not UTF-8")
+    failed = job(job_pb2.JOB_STATE_FAILED, failure="the archive is broken at byte 7", problems=[problem])
+    running(gateway, failed)
+    done = automesh("doc", "push", str(folder), "--space", "handbook")
+    assert done.exit_code == 3
+    for said in ("guides/Übersicht.md", "[red]it is not UTF-8", "broken at byte 7"):
+        assert said in done.output
+
+
+def test_push_makes_the_space_when_it_is_told_to(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:
+    running(gateway, DONE)
+    gateway.on("GetSpace", SpaceMissing("no such space"))
+    gateway.on("CreateSpace", space_service_pb2.CreateSpaceResponse())
+    assert automesh("doc", "push", str(folder), "--space", "handbook", "--create").exit_code == 0
+    [request] = gateway.requests("CreateSpace")
+    assert request.space.space == "handbook"
+
+
+def test_an_empty_folder_is_refused_before_anything_is_sent(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    empty = automesh.folder / "empty"
+    empty.mkdir()
+    done = automesh("doc", "push", str(empty), "--space", "handbook")
+    assert "no files to push" in str(done.exception)
+    assert gateway.seen == []
+
+
+def test_a_watch_that_is_cut_is_taken_up_again(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:
+    running(gateway, DONE)
+    cut = [jobs.WatchJobResponse(job=job(job_pb2.JOB_STATE_RUNNING, done=1, total=2))]
+    streams = [cut, [jobs.WatchJobResponse(job=DONE)]]
+    gateway.on("WatchJob", lambda _: streams.pop(0))
+    assert automesh("doc", "push", str(folder), "--space", "handbook").exit_code == 0
+    assert len(gateway.requests("WatchJob")) == 2
+
+
+def test_an_archive_is_imported_as_it_is(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    running(gateway, DONE)
+    file = automesh.folder / "docs.zip"
+    file.write_bytes(b"PK whatever")
+    done = automesh("doc", "import", str(file), "--space", "handbook", "--root", "site/docs")
+    assert done.exit_code == 0, done.output
+    assert gateway.bodies == [b"PK whatever"]
+    assert gateway.requests("ImportArchive")[0].root == "site/docs"
+
+
+def test_a_job_is_printed_as_json(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:
+    running(gateway, DONE)
+    done = automesh("doc", "push", str(folder), "--space", "handbook", "--json")
+    assert json.loads(done.output)["tally"]["created"] == "2"
+
+
+# ---------------------------------------------------------------------- pull
+def pulled(automesh: Terminal, gateway: ScriptedGateway, files: dict[str, str], *flags: str, evil: str = "") -> Any:
+    running(gateway, DONE)
+    gateway.on("DownloadExport", lambda _: packed(files, evil=evil))
+    return automesh("doc", "pull", str(automesh.folder / "here"), "--space", "handbook", *flags)
+
+
+def test_a_space_becomes_files_and_follows_its_changes(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here = automesh.folder / "here"
+    assert pulled(automesh, gateway, {"a.md": "1", "x/b.md": "2"}).exit_code == 0
+    assert ((here / "a.md").read_text(), (here / "x" / "b.md").read_text()) == ("1", "2")
+    second = pulled(automesh, gateway, {"a.md": "new"})
+    assert second.exit_code == 0, second.output
+    assert (here / "a.md").read_text() == "new"
+    assert not (here / "x").exists(), "what is gone there and was not changed here goes as well"
+
+
+def test_what_was_changed_here_is_left_alone_and_told(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"a.md": "1", "b.md": "2", "c.md": "3"})
+    (here / "a.md").write_text("mine")
+    (here / "b.md").write_text("mine too")
+    (here / "own.md").write_text("only here")
+    done = pulled(automesh, gateway, {"a.md": "theirs", "c.md": "3"})
+    assert done.exit_code == 3
+    assert ((here / "a.md").read_text(), (here / "b.md").read_text()) == ("mine", "mine too")
+    assert (here / "own.md").read_text() == "only here"
+    assert "a.md" in done.output
+    again = pulled(automesh, gateway, {"a.md": "theirs", "c.md": "3"})
+    assert again.exit_code == 3, "it stays so until somebody decides"
+    forced = pulled(automesh, gateway, {"a.md": "theirs", "c.md": "3"}, "--force")
+    assert (here / "a.md").read_text() == "theirs"
+    assert (here / "b.md").read_text() == "mine too", "--force replaces, it removes nothing that was changed"
+    assert forced.exit_code == 3
+
+
+@pytest.mark.parametrize("evil", ["../evil.md", "/nowhere/evil.md", "a/../../evil.md"])
+def test_an_archive_cannot_write_beside_the_folder(automesh: Terminal, gateway: ScriptedGateway, evil: str) -> None:
+    done = pulled(automesh, gateway, {"a.md": "1"}, evil=evil)
+    assert "leads out of" in str(done.exception)
+    assert not (automesh.folder / "evil.md").exists()
+
+
+def test_a_folder_with_links_cannot_be_led_astray(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here, outside = automesh.folder / "here", automesh.folder / "outside"
+    here.mkdir()
+    outside.mkdir()
+    os.symlink(outside, here / "x")
+    done = pulled(automesh, gateway, {"x/b.md": "2"})
+    assert "leads out of" in str(done.exception)
+    assert list(outside.iterdir()) == []
+
+
+def test_an_export_needs_an_ending_that_says_what_it_is(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    done = automesh("doc", "export", str(automesh.folder / "docs.exe"), "--space", "handbook")
+    assert ".zip" in getattr(done.exception, "next_step", "")
+    running(gateway, DONE)
+    gateway.on("DownloadExport", lambda _: b"bundle")
+    file = automesh.folder / "docs.bundle"
+    assert automesh("doc", "export", str(file), "--space", "handbook").exit_code == 0
+    assert file.read_bytes() == b"bundle"
+    assert gateway.requests("ExportArchive")[0].format == transfer_service_pb2.ARCHIVE_FORMAT_GIT_BUNDLE
+    assert "is there already" in str(automesh("doc", "export", str(file), "--space", "handbook").exception)
