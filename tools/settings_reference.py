@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 from pydantic_settings import BaseSettings
 
+from automesh.cli.doc_editor import EditorSettings
 from automesh.cli.target import CliSettings
 from automesh.local.settings import LocalSettings
 from automesh.mesh.settings import MeshSettings
@@ -69,6 +70,7 @@ GROUPS = (
     Group("Agents and programs of your own", "With the Python SDK (`automesh.sdk`).", SdkSettings),
     Group("automesh up", "The stack on one machine.", LocalSettings),
     Group("The command line", "Each has a flag too, but for the key.", CliSettings),
+    Group("automesh doc edit", "What other programs ask for as well.", EditorSettings),
     Group("The tests", "Of automesh itself, and of programs that use `automesh.testing`.", TestSettings),
 )
 

@@ -11,6 +11,7 @@ from services.agent.settings import Settings as AgentSettings
 from services.auth.settings import Settings as AuthSettings
 from services.control.settings import Settings as ControlSettings
 from services.data.settings import Settings as DataSettings
+from services.doc.settings import Settings as DocSettings
 from services.model.settings import Settings as ModelSettings
 from services.orchestrator.settings import Settings as OrchestratorSettings
 
@@ -20,6 +21,7 @@ PROGRAMS: dict[str, type[BaseSettings]] = {
     "auth": AuthSettings,
     "orchestrator": OrchestratorSettings,
     "data": DataSettings,
+    "doc": DocSettings,
     "model": ModelSettings,
     "agent": AgentSettings,
     "gateway": GatewaySettings,

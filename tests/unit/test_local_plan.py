@@ -58,10 +58,10 @@ def by_name(plan: Plan) -> dict[str, Program]:
 def test_databases_wait_for_nothing_and_who_keeps_data_waits_for_them(state: LocalState) -> None:
     programs = by_name(planned(state))
     assert list(programs) == [
-        *("postgres", "redis", "control", "auth", "orchestrator", "data", "model", "agent", "gateway")
+        *("postgres", "redis", "control", "auth", "orchestrator", "data", "doc", "model", "agent", "gateway")
     ]
     assert programs["postgres"].needs == frozenset()
-    for name in ("auth", "orchestrator", "data", "model"):
+    for name in ("auth", "orchestrator", "data", "doc", "model"):
         assert programs[name].needs == {INIT, "postgres", "redis"}
     assert programs["control"].needs == programs["gateway"].needs == programs["agent"].needs == {INIT}
 

@@ -73,9 +73,7 @@ def test_a_log_of_nothing_is_explained(automesh: Terminal) -> None:
 
 
 def test_revisions_may_be_named_by_how_far_back_they_are(automesh: Terminal, gateway: ScriptedGateway) -> None:
-    gateway.on(
-        "DiffDocument", pb.DiffDocumentResponse(**{"from": "rev_1"}, to="rev_2", unified="@@ -1 +1 @@\n-a\n+b\n")
-    )
+    gateway.on("DiffDocument", pb.DiffDocumentResponse(to="rev_2", unified="@@ -1 +1 @@\n-a\n+b\n"))
     done = automesh("doc", "diff", PLACE, "~2", "~1", "-U", "0")
     [request] = gateway.requests("DiffDocument")
     assert (getattr(request, "from"), request.to, request.context) == ("rev_1", "rev_2", 0)

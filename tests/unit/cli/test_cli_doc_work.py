@@ -57,7 +57,10 @@ def test_a_space_is_made_with_its_rules(automesh: Terminal, gateway: ScriptedGat
 def test_what_is_not_named_stays_when_a_space_is_changed(automesh: Terminal, gateway: ScriptedGateway) -> None:
     kept = space_pb2.Space(
         space="handbook", title="Handbook", etag="v7",
-        members=[space_pb2.Member(user="ann", role=space_pb2.MEMBER_ROLE_OWNER), space_pb2.Member(user="bob", role=space_pb2.MEMBER_ROLE_READER)],
+        members=[
+            space_pb2.Member(user="ann", role=space_pb2.MEMBER_ROLE_OWNER),
+            space_pb2.Member(user="bob", role=space_pb2.MEMBER_ROLE_READER),
+        ],
         rules=space_pb2.SpaceRules(words=["kubelet"], levels={"spelling": space_pb2.RULE_LEVEL_OFF}),
     )  # fmt: skip
     gateway.on("GetSpace", space_service_pb2.GetSpaceResponse(space=kept))
