@@ -13,6 +13,9 @@ from automesh.storage.migrations import migrate
 from automesh.storage.postgres import Database
 from automesh.storage.redis import RedisFanout
 from automesh.storage.sealing import Keyring, Sealer
+from services.doc.clients.cache import RedisCache
+from services.doc.domain.caching.memory import MemoryCache
+from services.doc.domain.caching.ports import Cache
 from services.doc.engine.core import Outside
 from services.doc.engine.engine import DocEngine
 from services.doc.engine.options import Options
@@ -31,9 +34,10 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
     async with (
         Database.open(dsn, schema=SCHEMA, max_size=settings.database_connections) as database,
         _fanout(settings.redis_url.get_secret_value()) as fanout,
+        _cache(settings.redis_url.get_secret_value(), sealer) as cache,
     ):
         await migrate(database, MIGRATIONS)
-        outside = Outside(database=database, sealer=sealer, blobs=blobs, fanout=fanout)
+        outside = Outside(database=database, sealer=sealer, blobs=blobs, fanout=fanout, cache=cache)
         async with DocEngine(outside, _options(settings)).open() as bounds:
             yield bounds
 
@@ -47,7 +51,9 @@ def _options(settings: Settings) -> Options:
         draft_ttl_s=settings.doc_draft_ttl_s,
         keep_searches_s=settings.doc_keep_searches_s,
         keep_days=settings.doc_keep_days,
+        search_engine=settings.doc_search_engine,
         scratch=settings.state_dir / "doc",
+        warm_templates=True,
     )
 
 
@@ -58,3 +64,12 @@ async def _fanout(redis_url: str) -> AsyncIterator[Fanout]:
         return
     async with RedisFanout.open(redis_url) as fanout:
         yield fanout
+
+
+@asynccontextmanager
+async def _cache(redis_url: str, sealer: Sealer) -> AsyncIterator[Cache]:
+    if not redis_url:
+        yield MemoryCache()
+        return
+    async with RedisCache.open(redis_url, sealer) as cache:
+        yield cache
