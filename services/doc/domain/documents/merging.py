@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.merge import Conflict, merge
+from services.doc.domain.documents.pace import paced
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.errors import StaleHead
 
@@ -48,7 +49,7 @@ class Merger:
         found = await self._documents.revisions(tenant_id, [each for each in (base, head) if each])
         bodies = await self._documents.contents(tenant_id, [each.sha256 for each in found])
         texts = {each.revision_id: bodies[each.sha256] for each in found}
-        merged = merge(texts.get(base, ""), content, texts[head])
+        merged = await paced(len(content), merge, texts.get(base, ""), content, texts[head])
         return MergeOutcome(base=base, ours="", theirs=head, content=merged.content, conflicts=merged.conflicts)
 
     async def between(self, tenant_id: str, document_id: str, ours: str, theirs: str) -> MergeOutcome:

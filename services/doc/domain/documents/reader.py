@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -118,7 +119,7 @@ class DocumentReader:
         revisions = await self._documents.revisions(person.tenant_id, nodes)
         bodies = await self._documents.contents(person.tenant_id, [each.sha256 for each in revisions])
         steps = [Step(each.revision_id, each.parents, bodies[each.sha256]) for each in reversed(revisions)]
-        origins = blame(steps)
+        origins = await asyncio.to_thread(blame, steps)
         named = {origin.revision_id for origin in origins}
         return origins, [each for each in revisions if each.revision_id in named], truncated
 

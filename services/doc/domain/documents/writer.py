@@ -10,7 +10,9 @@ from automesh.core.errors import ValidationError
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents import diff
 from services.doc.domain.documents.document import Change, Document, Head, Write
+from services.doc.domain.documents.lines import lines_of
 from services.doc.domain.documents.merging import MergeOutcome, Merger, StaleWrite
+from services.doc.domain.documents.pace import paced
 from services.doc.domain.documents.path import document_path, key
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.documents.requests import Edit, NewDocument, Restore, Written
@@ -46,8 +48,8 @@ class DocumentWriter:
         """Raises PathTaken, BranchNotFound, BranchProtected, RequestReused, and what is wrong with the text."""
         space = await self._writable(person, new.space, new.branch)
         path = document_path(new.path)
-        content = _titled(new.content, new.title)
-        text = read(content, path, max_bytes=self._max_bytes)
+        content = await paced(len(new.content), _titled, new.content, new.title)
+        text = await self._read(content, path)
         findings = await self._checked(space, new.branch, path, text)
         write = Write(
             tenant_id=person.tenant_id,
@@ -62,7 +64,7 @@ class DocumentWriter:
             author=person.user,
             co_authors=new.co_authors,
             message=new.message or "created",
-            lines_added=diff.counts("", content).added,
+            lines_added=len(lines_of(content)),
             request_id=new.request_id,
             fingerprint=_fingerprint(new.space, new.branch, path, content),
         )
@@ -94,7 +96,7 @@ class DocumentWriter:
         await self._writable(person, head.space, branch)
         if head.deleted_at is not None and head.revision_id == expected:
             raise _trashed(head)
-        write = self._next(
+        write = await self._next(
             person,
             head,
             expected,
@@ -103,7 +105,7 @@ class DocumentWriter:
             content=document.content,
             message=message or "deleted",
         )
-        text = read(document.content, head.path, max_bytes=max(self._max_bytes, head.size))
+        text = await self._read(document.content, head.path, head.size)
         return (await self._write(write, text)).head
 
     async def restore(self, person: Person, restore: Restore) -> Document:
@@ -116,8 +118,10 @@ class DocumentWriter:
         content = await self._documents.content(tenant_id, wanted.sha256)
         path = document_path(restore.path or wanted.path)
         message = restore.message or f"restored {wanted.revision_id}"
-        write = self._next(person, head, restore.expected, Change.RESTORE, path=path, content=content, message=message)
-        return await self._write(write, read(content, path, max_bytes=max(self._max_bytes, wanted.size)))
+        write = await self._next(
+            person, head, restore.expected, Change.RESTORE, path=path, content=content, message=message
+        )
+        return await self._write(write, await self._read(content, path, wanted.size))
 
     async def _update(self, person: Person, edit: Edit, head: Head, space: Space) -> Written:
         if head.revision_id != edit.expected and not edit.request_id:
@@ -128,12 +132,12 @@ class DocumentWriter:
         old = await self._documents.content(person.tenant_id, before.sha256)
         content = old if edit.content is None else edit.content
         path = document_path(edit.path) if edit.path else head.path
-        text = read(content, path, max_bytes=self._max_bytes)
+        text = await self._read(content, path)
         findings = await self._checked(space, edit.branch, path, text)
         if edit.merged:
             await self._documents.revision(person.tenant_id, edit.document_id, edit.merged)
         change = Change.MERGE if edit.merged else Change.RENAME if path != before.path else Change.EDIT
-        write = self._next(
+        write = await self._next(
             person,
             head,
             edit.expected,
@@ -150,11 +154,13 @@ class DocumentWriter:
     async def _update_merged(
         self, person: Person, edit: Edit, head: Head, space: Space, outcome: MergeOutcome
     ) -> Written:
+        if head.deleted_at is not None:
+            raise _trashed(head)
         path = document_path(edit.path) if edit.path else head.path
-        text = read(outcome.content, path, max_bytes=self._max_bytes)
+        text = await self._read(outcome.content, path)
         findings = await self._checked(space, edit.branch, path, text)
         old = await self._documents.content(person.tenant_id, head.sha256)
-        write = self._next(
+        write = await self._next(
             person,
             head,
             head.revision_id,
@@ -177,7 +183,7 @@ class DocumentWriter:
             tenant_id, edit.document_id, expected=edit.expected, content=content, head=stale.head.revision_id
         )
 
-    def _next(
+    async def _next(
         self,
         person: Person,
         head: Head,
@@ -191,7 +197,7 @@ class DocumentWriter:
         edit: Edit | None = None,
         merged: str = "",
     ) -> Write:
-        counts = diff.counts(content if old is None else old, content)
+        counts = await paced(len(content), diff.counts, content if old is None else old, content)
         return Write(
             tenant_id=person.tenant_id,
             space=head.space,
@@ -212,6 +218,10 @@ class DocumentWriter:
             request_id=edit.request_id if edit else "",
             fingerprint=_edit_fingerprint(edit) if edit else b"",
         )
+
+    async def _read(self, content: str, path: str, size: int = 0) -> Text:
+        """`size`: bytes that are allowed because they were once."""
+        return await paced(len(content), read, content, path, max_bytes=max(self._max_bytes, size))
 
     async def _write(self, write: Write, text: Text) -> Document:
         head = await self._documents.write(write, text)
