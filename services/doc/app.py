@@ -14,6 +14,7 @@ from automesh.storage.postgres import Database
 from automesh.storage.redis import RedisFanout
 from automesh.storage.sealing import Keyring, Sealer
 from services.doc.clients.cache import RedisCache
+from services.doc.clients.tasks import OrchestratorTasks
 from services.doc.domain.caching.memory import MemoryCache
 from services.doc.domain.caching.ports import Cache
 from services.doc.engine.core import Outside
@@ -23,6 +24,7 @@ from services.doc.settings import Settings
 
 SCHEMA = "doc"
 MIGRATIONS = "services.doc.migrations"
+ORCHESTRATOR = "orchestrator"
 
 
 @asynccontextmanager
@@ -37,7 +39,15 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
         _cache(settings.redis_url.get_secret_value(), sealer) as cache,
     ):
         await migrate(database, MIGRATIONS)
-        outside = Outside(database=database, sealer=sealer, blobs=blobs, fanout=fanout, cache=cache)
+        outside = Outside(
+            database=database,
+            sealer=sealer,
+            blobs=blobs,
+            fanout=fanout,
+            cache=cache,
+            tasks=OrchestratorTasks(mesh.channel(ORCHESTRATOR)),
+            backups=EncryptedBlobStore.open(settings.doc_backup_url or settings.state_dir / "backups", sealer),
+        )
         async with DocEngine(outside, _options(settings)).open() as bounds:
             yield bounds
 
@@ -51,7 +61,15 @@ def _options(settings: Settings) -> Options:
         draft_ttl_s=settings.doc_draft_ttl_s,
         keep_searches_s=settings.doc_keep_searches_s,
         keep_days=settings.doc_keep_days,
+        jobs_at_once=settings.doc_jobs_at_once,
+        max_import_bytes=settings.doc_max_import_bytes,
+        max_unpacked_bytes=settings.doc_max_unpacked_bytes,
+        keep_exports_s=settings.doc_keep_exports_s,
+        backup_every_s=settings.doc_backup_every_s,
+        keep_backups=settings.doc_backup_keep,
         search_engine=settings.doc_search_engine,
+        editing_idle_s=settings.doc_editing_idle_s,
+        editing_keep_s=settings.doc_editing_keep_s,
         scratch=settings.state_dir / "doc",
         warm_templates=True,
     )

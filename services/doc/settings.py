@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from automesh.mesh.settings import MeshSettings
+from automesh.outbound.allowlist import AllowList
+from automesh.outbound.errors import BadAllowList
 
 MIB = 1024**2
 GIB = 1024**3
@@ -38,3 +41,41 @@ class Settings(MeshSettings):
     doc_keep_days: int = Field(
         90, ge=1, le=730, description="views and queries are counted by the day for so many days"
     )
+    doc_search_engine: Literal["tantivy", "postgres"] = Field(
+        "tantivy", description="what answers searches: an index in state_dir, or the database alone"
+    )
+    doc_jobs_at_once: int = Field(
+        2, ge=1, le=32, description="imports, exports and backups that a replica works on at once"
+    )
+    doc_max_import_bytes: int = Field(512 * MIB, ge=1024, description="larger archives and git bundles are refused")
+    doc_max_unpacked_bytes: int = Field(2 * GIB, ge=1024, description="an archive that unpacks to more is refused")
+    doc_keep_exports_s: float = Field(86_400, ge=60, description="the file of an export can be downloaded for so long")
+    doc_backup_url: str = Field(
+        "", description="where backups are kept: a folder or s3://, gs://, az://; empty: state_dir/backups"
+    )
+    doc_backup_every_s: float = Field(0, ge=0, description="a backup of each tenant comes by itself so often; 0: never")
+    doc_backup_keep: int = Field(14, ge=1, description="backups that came by themselves and are kept")
+    doc_editing_idle_s: float = Field(
+        10.0, gt=0, le=600, description="what is edited together becomes a revision after so long without a change"
+    )
+    doc_editing_keep_s: float = Field(
+        86_400, ge=60, description="rooms of live editing that nobody has used for so long are forgotten"
+    )
+    doc_webhook_allow_list: list[str] = Field(
+        [], description="webhooks of spaces must begin with one of these URLs, as a JSON list; empty: there are none"
+    )
+    doc_webhook_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="a receiver of a space's webhooks must answer within this"
+    )
+    doc_webhook_ca_file: Path | None = Field(
+        None, description="a CA of receivers of spaces' webhooks beside those the system trusts"
+    )
+
+    @field_validator("doc_webhook_allow_list")
+    @classmethod
+    def _check_allow_list(cls, entries: list[str]) -> list[str]:
+        try:
+            AllowList.parse(entries)
+        except BadAllowList as error:
+            raise ValueError(error.message) from error
+        return entries

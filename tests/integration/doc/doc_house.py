@@ -87,21 +87,24 @@ class Served:
 
 @asynccontextmanager
 async def doc_service(
-    postgres: PostgresForTests, tmp_path: Path, *, options: dict[str, Any] | None = None
+    postgres: PostgresForTests, tmp_path: Path, *, options: dict[str, Any] | None = None, **around: Any
 ) -> AsyncIterator[Served]:
-    """The service on a database of its own. `options`: fields of services.doc.engine.options.Options."""
+    """The service on a database of its own. `options`: fields of services.doc.engine.options.Options.
+
+    `around`: fields of services.doc.engine.core.Outside.
+    """
     sealer = Sealer(Keyring.generate())
     async with (
         postgres.fresh({"doc": "services.doc.migrations"}) as dsn,
         Database.open(dsn, schema="doc") as database,
-        serving(database, sealer, tmp_path, options) as served,
+        serving(database, sealer, tmp_path, options, **around) as served,
     ):
         yield served
 
 
 @asynccontextmanager
 async def serving(
-    database: Database, sealer: Sealer, tmp_path: Path, options: dict[str, Any] | None = None
+    database: Database, sealer: Sealer, tmp_path: Path, options: dict[str, Any] | None = None, **around: Any
 ) -> AsyncIterator[Served]:
     """The service on a database that is there: a second one, or one that is started again."""
     outside = Outside(
@@ -109,6 +112,7 @@ async def serving(
         sealer=sealer,
         blobs=EncryptedBlobStore.open(tmp_path / "blobs", sealer),
         fanout=LocalFanout(),
+        **around,
     )
     engine = DocEngine(outside, Options(scratch=tmp_path / "doc", **(options or {})))
     async with engine.open() as bounds, in_process_mesh("doc", bounds) as mesh:
