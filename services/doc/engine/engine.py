@@ -12,10 +12,12 @@ from services.doc.engine.attachments import open_attachments
 from services.doc.engine.core import Core, Outside
 from services.doc.engine.documents import open_documents
 from services.doc.engine.drafts import open_drafts
+from services.doc.engine.editing import open_editing
 from services.doc.engine.jobs import open_jobs
 from services.doc.engine.options import Options
 from services.doc.engine.part import OpenPart
 from services.doc.engine.reviews import open_reviews
+from services.doc.engine.search import open_search
 from services.doc.engine.templates import open_templates
 from services.doc.engine.validation import open_validation
 
@@ -25,9 +27,11 @@ PARTS: Sequence[OpenPart] = (
     open_drafts,
     open_analytics,
     open_validation,
+    open_search,
     open_templates,
     open_reviews,
     open_jobs,
+    open_editing,
 )
 
 

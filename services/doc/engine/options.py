@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from automesh.core.clock import Clock, utc_now
 from automesh.core.ids import new_id
@@ -48,6 +49,19 @@ class Options:
     """Templates that are filled in at once."""
     warm_templates: bool = False
     """A worker is started with the service, not with the first template."""
+    search_engine: Literal["tantivy", "postgres"] = "tantivy"
+    search_standby_every_s: float = 2.0
+    """The index in the database, which answers while this replica's own is being built, is at most so old."""
+    editing_idle_s: float = 10.0
+    """What is edited together becomes a revision after so long without an update."""
+    editing_longest_s: float = 120.0
+    """And after so long in any case."""
+    editing_keep_s: float = 86_400.0
+    """Rooms that nobody has used for so long are forgotten."""
+    editing_check_every_s: float = 5.0
+    """The right to write is looked at so often while somebody edits."""
+    webhook_poll_s: float = 1.0
+    """Deliveries that are due are seen so soon at the latest."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -1,0 +1,19 @@
+"""What can go wrong with search."""
+
+from __future__ import annotations
+
+from automesh.core.errors import Kind
+from services.doc.domain.errors import DocError
+
+
+class IndexNotReady(DocError):
+    """The index cannot answer for this tenant now: it is being built."""
+
+    kind = Kind.UNAVAILABLE
+    reason = "INDEX_NOT_READY"
+
+
+class IndexDamaged(IndexNotReady):
+    """Files of the index are gone or cut: it is built anew from the documents."""
+
+    reason = "INDEX_DAMAGED"

@@ -1,0 +1,115 @@
+"""Documents, found for people: what they typed, answered from what they may read."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from services.doc.domain.changes.change import Changes
+from services.doc.domain.search.errors import IndexNotReady
+from services.doc.domain.search.plan import Filters, Hit, IndexStatus
+from services.doc.domain.search.planner import Corpus, Planner
+from services.doc.domain.search.ports import Searched, SearchIndex, SearchLog
+from services.doc.domain.search.question import SearchRequest, parse
+from services.doc.domain.search.snippet import Snippet, snippet
+from services.doc.domain.spaces.access import Person
+from services.doc.domain.spaces.directory import SpaceDirectory
+
+REMEMBERED = 512
+"""Answers that are kept in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A document, and what of it to show."""
+
+    hit: Hit
+    snippet: Snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`more`: there is a page after this one."""
+
+    results: Sequence[Result] = ()
+    more: bool = False
+    corrections: Mapping[str, str] = field(default_factory=dict)
+    search_id: str = ""
+
+
+class DocumentSearch:
+    """Searches with the index; while that is not ready, with the one that stands by."""
+
+    def __init__(
+        self,
+        index: SearchIndex,
+        standby: SearchIndex | None,
+        directory: SpaceDirectory,
+        changes: Changes,
+        planner: Planner,
+        *,
+        log: Callable[[], SearchLog],
+        make_id: Callable[[str], str],
+    ) -> None:
+        self._index, self._standby, self._directory, self._changes = index, standby, directory, changes
+        self._planner, self._log, self._make_id = planner, log, make_id
+        self._remembered: OrderedDict[object, Answer] = OrderedDict()
+
+    async def search(self, person: Person, request: SearchRequest) -> Answer:
+        """Raises ValidationError, SpaceNotFound, IndexNotReady."""
+        question = parse(request.query)
+        spaces = tuple(await self._directory.visible(person, request.space))
+        answer = Answer()
+        if spaces and question.words:
+            filters = Filters(
+                spaces=spaces, tag=request.tag, author=request.author, since=request.since, before=request.before
+            )
+            answer = await self._answered(person.tenant_id, request, filters)
+        answer = replace(answer, search_id=self._make_id("search"))
+        if request.offset == 0:
+            self._log().searched(
+                Searched(
+                    search_id=answer.search_id,
+                    tenant_id=person.tenant_id,
+                    space=request.space,
+                    person=person.user,
+                    query=" ".join(request.query.lower().split()),
+                    results=len(answer.results),
+                )
+            )
+        return answer
+
+    async def status(self, person: Person) -> tuple[IndexStatus, int]:
+        """How far the index has come with the tenant's documents, and the last change that there is."""
+        return await self._index.status(person.tenant_id), await self._changes.latest()
+
+    async def _answered(self, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
+        try:
+            return await self._asked(self._index, tenant_id, request, filters)
+        except IndexNotReady:
+            if self._standby is None:
+                raise
+            return await self._asked(self._standby, tenant_id, request, filters)
+
+    async def _asked(self, index: SearchIndex, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
+        edition = index.edition(tenant_id)
+        key = (tenant_id, index.engine, edition, filters, request)
+        if edition is not None and key in self._remembered:
+            self._remembered.move_to_end(key)
+            return self._remembered[key]
+        answer = await self._found(index, tenant_id, request, filters)
+        if edition is not None:
+            self._remembered[key] = answer
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return answer
+
+    async def _found(self, index: SearchIndex, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
+        corpus = Corpus(index, tenant_id, filters.spaces)
+        plan, corrections = await self._planner.plan(corpus, parse(request.query), filters)
+        hits = await index.search(tenant_id, plan, offset=request.offset, limit=request.limit + 1)
+        terms = frozenset(plan.terms) | {token for phrase in plan.phrases for token in phrase}
+        results = [Result(hit, snippet(hit.text, terms)) for hit in hits[: request.limit]]
+        kept = [Result(replace(each.hit, text=""), each.snippet) for each in results]
+        return Answer(kept, len(hits) > request.limit, corrections)

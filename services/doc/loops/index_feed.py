@@ -1,0 +1,32 @@
+"""Search indexes follow the documents, and are built anew where they have to be."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.search.following import IndexFollower
+
+
+class IndexFeed:
+    """For one index. `follow` and `build` are loops of their own: nobody waits while a tenant is built anew."""
+
+    def __init__(
+        self, follower: IndexFollower, doorbell: Doorbell, *, poll_every_s: float, rest_s: float = 0.0
+    ) -> None:
+        self._follower, self._doorbell = follower, doorbell
+        self._poll_every_s, self._rest_s = poll_every_s, rest_s
+
+    async def follow(self) -> None:
+        """The next changes; waits when there are none. An index that stands by rests between: others come first."""
+        rung = self._doorbell.rung
+        if not await self._follower.follow():
+            await self._doorbell.wait(rung, self._poll_every_s)
+        if self._rest_s:
+            await asyncio.sleep(self._rest_s)
+
+    async def build(self) -> None:
+        """The next tenant; waits when there is none."""
+        rung = self._doorbell.rung
+        if not await self._follower.build():
+            await self._doorbell.wait(rung, self._poll_every_s)
