@@ -1,1 +1,1 @@
-"""Rooms of live editing."""
+"""Texts that several people change at once (pycrdt), in a program of their own."""

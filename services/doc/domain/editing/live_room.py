@@ -1,0 +1,396 @@
+"""A room that is open in this replica. One task does everything in it, in order; all others put things into its box."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from automesh.core.backoff import Backoff
+from automesh.core.errors import AutomationError, Unavailable
+from services.doc.domain.editing.cutter import Cutter, Outcome
+from services.doc.domain.editing.errors import RoomGone, UpdateMalformed, began_anew
+from services.doc.domain.editing.ports import Hint, RoomStore, RoomWire, SharedTexts, Verdict
+from services.doc.domain.editing.presences import Presences
+from services.doc.domain.editing.room import MAX_UPDATE, Room
+from services.doc.domain.editing.room_text import RoomText
+from services.doc.domain.editing.said import Acknowledged, Joined, PresenceOf, Saved, Theirs
+from services.doc.domain.editing.session import Session
+
+MAX_WAITING = 256
+"""Things that wait to be done; whoever brings more waits, and so does their stream."""
+MAX_BATCH = 200
+TICK_S, FOLLOW_EVERY_S, STAY_EVERY_S = 1.0, 3.0, 10.0
+RETRY_CUT_S = 2.0
+TOLD = {
+    Verdict.TOO_LARGE: "the page would be larger than is allowed (doc_max_page_bytes): take it back, or divide it",
+    Verdict.HISTORY_FULL: "the room remembers too many changes: when all have left it for ten minutes it begins anew",
+    Verdict.TOO_COSTLY: "this update takes too long to bring in: take it back, and write in smaller steps",
+    Verdict.OUT_OF_ORDER: "this update builds on one that is not here: join again with your state vector",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Somebody's update."""
+
+    session: Session
+    number: int
+    update: bytes
+
+
+Job = Written | Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What rooms stand on. A revision is cut after `idle_s` without an update, and `longest_s` after the first."""
+
+    store: RoomStore
+    texts: SharedTexts
+    wire: RoomWire
+    cutter: Cutter
+    max_page_bytes: int
+    idle_s: float
+    longest_s: float
+    trouble: Callable[[str, Exception], None]
+    """Told of a room that has to wait, or that failed; for the log."""
+
+
+class LiveRoom:
+    """Use `run` in a task of its own; it ends when everybody has left and all is saved."""
+
+    def __init__(self, room: Room, ground: Ground) -> None:
+        self._ground = ground
+        self._text = RoomText(room, ground.store, ground.texts, self._tell_update, max_bytes=ground.max_page_bytes)
+        self._sessions: dict[str, Session] = {}
+        self._presences = Presences()
+        self._box: asyncio.Queue[Job] = asyncio.Queue()
+        self._places = asyncio.Semaphore(MAX_WAITING)
+        self._next: Job | None = None
+        self._entering: set[asyncio.Future[Joined]] = set()
+        self._due: float | None = None
+        self._uncut_since: float | None = None
+        self._looked_at, self._hinted = "", False
+        self._ticked = self._followed = self._stayed = 0.0
+
+    @property
+    def room(self) -> Room:
+        """As it is kept."""
+        return self._text.room
+
+    @property
+    def people(self) -> Sequence[Session]:
+        """Who is in it here."""
+        return list(self._sessions.values())
+
+    # ------------------------------------------------------------------ what people do
+    async def join(self, session: Session, state_vector: bytes) -> Joined:
+        """Raises UpdateMalformed, RoomBeganAnew, RoomGone, Unavailable."""
+        done: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
+        self._entering.add(done)
+
+        async def enter() -> None:
+            try:
+                joined = await self._text.loaded(lambda: self._enter(session, state_vector))
+            except AutomationError as error:
+                self._sessions.pop(session.session_id, None)
+                if not done.done():
+                    done.set_exception(error)
+                if isinstance(error, RoomGone):
+                    raise
+            else:
+                if done.done():  # whoever asked is gone
+                    self._sessions.pop(session.session_id, None)
+                else:
+                    done.set_result(joined)
+
+        self._box.put_nowait(enter)
+        try:
+            return await done
+        finally:
+            self._entering.discard(done)
+
+    async def write(self, session: Session, number: int, update: bytes) -> None:
+        """Waits while too much waits already."""
+        await self._places.acquire()
+        self._box.put_nowait(Written(session, number, update))
+
+    async def save(self, session: Session, message: str) -> None:
+        """A revision now."""
+        await self._places.acquire()
+
+        async def cut() -> None:
+            self._places.release()
+            await self._cut(message, session)
+
+        self._box.put_nowait(cut)
+
+    def hurry(self) -> None:
+        """A revision now, for nobody in particular."""
+        self._box.put_nowait(self._cut)
+
+    async def show(self, session: Session, state: bytes) -> None:
+        """Where somebody is."""
+        session.presence = PresenceOf(session.person.user, session.session_id, state)
+        await self._tell_presence(session.presence, session)
+
+    async def leave(self, session: Session) -> None:
+        """Their updates are kept all the same; when the last one leaves, a revision is cut."""
+        self._sessions.pop(session.session_id, None)
+        if not self._sessions and self._due is not None:
+            self._due = _now()
+        there, session.presence = session.presence, None
+        if there is not None:
+            await self._tell_presence(PresenceOf(there.user, there.client, b"", gone=True), session)
+
+    # ------------------------------------------------------------------ the one task
+    async def run(self, gone: Callable[[], None]) -> None:
+        """`gone` is called at the moment from which nobody may enter any more."""
+        end: AutomationError = Unavailable("the room is closed here: join again")
+        listening = asyncio.create_task(self._listen(), name=f"listen {self.room.room_id}")
+        try:
+            while self._needed():
+                await self._turn()
+        except RoomGone:
+            end = began_anew()
+        except Exception as error:
+            self._ground.trouble(self.room.room_id, error)
+        finally:
+            gone()
+            self._end_all(end)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            await self._text.drop()
+
+    def _needed(self) -> bool:
+        waiting = self._next is not None or not self._box.empty()
+        return bool(self._sessions) or waiting or (self.room.uncut and not self.room.refused)
+
+    async def _turn(self) -> None:
+        job = await self._job()
+        if isinstance(job, Written):
+            await self._take(self._batch(job))
+        elif job is not None:
+            await self._guarded(job)
+        if _now() - self._ticked >= TICK_S:
+            self._ticked = _now()
+            await self._guarded(self._tick)
+        if self._due is not None and _now() >= self._due:
+            await self._guarded(self._cut)
+
+    async def _job(self) -> Job | None:
+        """The next; None when there is none for a while."""
+        if self._next is not None:
+            job, self._next = self._next, None
+            return job
+        wait_s = TICK_S if self._due is None else min(max(self._due - _now(), 0), TICK_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                return await self._box.get()
+        return None
+
+    def _batch(self, first: Written) -> list[Written]:
+        """What came right behind it."""
+        batch = [first]
+        while len(batch) < MAX_BATCH and not self._box.empty():
+            job = self._box.get_nowait()
+            if not isinstance(job, Written):
+                self._next = job
+                break
+            batch.append(job)
+        for _ in batch:
+            self._places.release()
+        return batch
+
+    async def _guarded(self, do: Callable[[], Awaitable[None]]) -> None:
+        """What fails is done again later; only a room that is gone ends it."""
+        try:
+            await self._text.loaded(do)
+        except RoomGone:
+            raise
+        except AutomationError as error:
+            self._ground.trouble(self.room.room_id, error)
+            if self.room.uncut:
+                self._due = _now() + RETRY_CUT_S
+
+    async def _tick(self) -> None:
+        for left in self._presences.stale(_now()):
+            self._tell(left)
+        if self.room.uncut and not self.room.refused and self._due is None:
+            self._changed()
+        if not self._sessions:
+            return
+        await self._catch_up()
+        if _now() - self._followed >= FOLLOW_EVERY_S:
+            self._followed = _now()
+            await self._follow_head()
+        if _now() - self._stayed >= STAY_EVERY_S:
+            self._stayed = _now()
+            await self._ground.store.touch(self.room.tenant_id, self.room.room_id)
+            await self._show_all()
+
+    async def _enter(self, session: Session, state_vector: bytes) -> Joined:
+        await self._catch_up()
+        await self._follow_head()
+        standing = await self._text.standing(state_vector)
+        for there in (*self._presences.all(), *(each.presence for each in self.people if each.presence)):
+            session.tell(there)
+        if self.room.refused:
+            session.not_saved(self.room.refused_reason, self.room.refused_message)
+        self._sessions[session.session_id] = session
+        await self._ground.wire.say(self.room.room_id, Hint(hello=True))
+        return Joined(standing.update, self.room.head, standing.state_vector)
+
+    # ------------------------------------------------------------------ updates
+    async def _take(self, batch: Sequence[Written]) -> None:
+        """Judged, made durable, told to the others, acknowledged. Waits for the store for as long as it takes."""
+        updates, authors = [each.update for each in batch], [each.session.person.user for each in batch]
+        backoff = Backoff(first_s=0.1, most_s=2.0)
+        verdicts: Sequence[Verdict] = ()
+        while not verdicts:
+            try:
+                verdicts = await self._text.loaded(lambda: self._text.keep(updates, authors))
+            except Unavailable as error:
+                self._text.doubt()
+                self._warn(batch, error)
+                await asyncio.sleep(backoff.next_s())
+        for each, verdict in zip(batch, verdicts, strict=True):
+            self._answer(each, verdict)
+        if Verdict.TAKEN in verdicts:
+            self._changed()
+            await self._ground.wire.say(self.room.room_id, Hint())
+            await self._guarded(self._text.squash)
+
+    def _answer(self, written: Written, verdict: Verdict) -> None:
+        session = written.session
+        if verdict is Verdict.TAKEN:
+            session.warned = False
+            session.tell(Acknowledged(written.number))
+            self._tell(Theirs(written.update), but=session)
+        elif verdict is Verdict.MALFORMED:
+            session.end(UpdateMalformed("these bytes are no update of Yjs (version 1)", field="update.update"))
+        elif len(written.update) > MAX_UPDATE:
+            session.not_saved(verdict, f"one update has at most {MAX_UPDATE} bytes: send it in smaller ones")
+        else:
+            session.not_saved(Verdict.TOO_LARGE if verdict is Verdict.HISTORY_FULL else verdict, TOLD[verdict])
+
+    def _warn(self, batch: Sequence[Written], error: AutomationError) -> None:
+        for session in {each.session.session_id: each.session for each in batch}.values():
+            if not session.warned:
+                session.warned = True
+                session.not_saved("STORE_AWAY", f"{error.message}; it is tried again", retrying=True)
+
+    def _changed(self) -> None:
+        """There is something to be saved, once it falls quiet."""
+        if self._uncut_since is None:
+            self._uncut_since = _now()
+        self._due = min(_now() + self._ground.idle_s, self._uncut_since + self._ground.longest_s)
+
+    # ------------------------------------------------------------------ what others do
+    async def _catch_up(self) -> None:
+        self._hinted = False
+        head = self.room.head
+        if await self._text.catch_up():
+            self._changed()
+        if self.room.head != head:
+            self._tell(Saved(self.room.head, self.room.updated_at))
+
+    async def _follow_head(self) -> None:
+        """Brings in what was written beside the room, where nothing in it waits to be saved."""
+        if self.room.uncut:
+            return
+        head = await self._ground.cutter.head(self.room)
+        if head not in {self.room.head, self._looked_at}:
+            self._looked_at = head
+            await self._cut_now("", None)
+
+    async def _listen(self) -> None:
+        backoff = Backoff(first_s=0.1, most_s=5.0)
+        while True:
+            try:
+                async with self._ground.wire.hear(self.room.room_id) as hints:
+                    async for hint in hints:
+                        backoff.reset()
+                        await self._heard(hint)
+            except Exception as error:  # whatever it is, hints must come again
+                self._ground.trouble(self.room.room_id, error)
+            await asyncio.sleep(backoff.next_s())
+
+    async def _heard(self, hint: Hint) -> None:
+        if hint.presence is not None:
+            self._presences.note(hint.presence, _now())
+            self._tell(hint.presence)
+        elif hint.hello:
+            await self._show_all()
+        elif not self._hinted:
+            self._hinted = True
+            self._box.put_nowait(self._catch_up)
+
+    # ------------------------------------------------------------------ revisions
+    async def _cut(self, message: str = "", asked: Session | None = None) -> None:
+        await self._catch_up()
+        if self.room.uncut:
+            await self._cut_now(message, asked)
+            return
+        self._due = self._uncut_since = None
+        if asked is not None:
+            asked.tell(Saved(self.room.head, self.room.updated_at))
+
+    async def _cut_now(self, message: str, asked: Session | None) -> None:
+        self._due = None
+        try:
+            outcome = await self._ground.cutter.cut(self.room, message)
+        except Unavailable as error:
+            self._text.doubt()
+            if asked is not None:
+                asked.not_saved("STORE_AWAY", f"{error.message}; it is tried again", retrying=True)
+            raise
+        if outcome is None:
+            self._due = _now() + RETRY_CUT_S
+        else:
+            self._tell_outcome(outcome)
+
+    def _tell_outcome(self, outcome: Outcome) -> None:
+        for update in outcome.brought_in:
+            self._tell_update(update)
+        self._text.moved(outcome.room, outcome.seen)
+        if outcome.saved and outcome.time is not None:
+            self._tell(Saved(outcome.saved, outcome.time))
+        elif outcome.refused is not None:
+            for session in self.people:
+                session.not_saved(*outcome.refused)
+        self._uncut_since = None
+        if self.room.uncut and not self.room.refused:
+            self._due = _now() + RETRY_CUT_S
+
+    # ------------------------------------------------------------------ telling
+    def _tell(self, said: Theirs | Saved | PresenceOf, but: Session | None = None) -> None:
+        for session in self.people:
+            if session is not but:
+                session.tell(said)
+
+    def _tell_update(self, update: bytes) -> None:
+        self._tell(Theirs(update))
+
+    async def _tell_presence(self, there: PresenceOf, session: Session) -> None:
+        self._tell(there, but=session)
+        await self._ground.wire.say(self.room.room_id, Hint(presence=there))
+
+    async def _show_all(self) -> None:
+        for session in self.people:
+            if session.presence is not None:
+                await self._ground.wire.say(self.room.room_id, Hint(presence=session.presence))
+
+    def _end_all(self, error: AutomationError) -> None:
+        for session in self.people:
+            session.end(error)
+        self._sessions.clear()
+        for done in self._entering:
+            if not done.done():
+                done.set_exception(error)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
