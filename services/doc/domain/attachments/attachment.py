@@ -10,6 +10,9 @@ from datetime import datetime
 from automesh.core.errors import ValidationError
 from services.doc.domain.documents.path import SUFFIX, file_path, key
 
+_ESCAPED = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
+"""What some server on the way would take for a separator."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,6 +68,8 @@ def attachment_path(path: str, *, field: str = "path") -> str:
     kept = file_path(path, field=field)
     if kept.lower().endswith(SUFFIX):
         raise ValidationError(f"{kept[:100]!r} is the path of a document: save it as one", field=field)
+    if _ESCAPED.search(kept):
+        raise ValidationError(f"{kept[:100]!r} has an escaped separator in it: write / as it is", field=field)
     return kept
 
 

@@ -31,6 +31,7 @@ _BRANDS = {
 }
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _SVG = "{http://www.w3.org/2000/svg}"
+_BASE = "{http://www.w3.org/XML/1998/namespace}base"
 _HREFS = frozenset({"href", "{http://www.w3.org/1999/xlink}href"})
 # fmt: off
 _ELEMENTS = frozenset((
@@ -41,7 +42,7 @@ _ELEMENTS = frozenset((
     "switch", "symbol", "text", "textPath", "title", "tspan", "use", "view",
 ))
 # fmt: on
-_LOADS = ("url(", "@import", "expression(", "javascript:", "\\")
+_LOADS = ("url(", "image(", "image-set(", "src(", "@import", "expression(", "javascript:", "\\")
 _MAX_NODES = 200_000
 
 
@@ -112,7 +113,7 @@ def _harmless(element: ET.Element) -> bool:
     if f"{space}}}" == _SVG:
         if name not in _ELEMENTS:
             return False
-        if name == "style" and not _plain_style(element.text or ""):
+        if name == "style" and not _plain_style("".join(element.itertext())):
             return False
     elif "xhtml" in space:
         return False
@@ -123,6 +124,8 @@ def _plain_attribute(attribute: str, value: str) -> bool:
     lower = "".join(value.split()).lower()
     if attribute in _HREFS:
         return lower.startswith("#")
+    if attribute == _BASE:
+        return False
     if attribute.rpartition("}")[2].lower().startswith("on"):
         return False
     return "javascript:" not in lower and (attribute.startswith("{") or _plain_style(value))
