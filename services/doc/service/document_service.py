@@ -12,7 +12,7 @@ from automesh.doc.v1 import document_service_pb2 as pb
 from automesh.doc.v1 import document_service_pb2_grpc as rpc
 from services.doc.convert import comparisons
 from services.doc.convert import documents as convert
-from services.doc.domain.documents.pages import PageRenderer
+from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -27,7 +27,7 @@ class DocumentServicer(rpc.DocumentServiceServicer):
     """Documents, written, read, compared, brought back."""
 
     def __init__(
-        self, writer: DocumentWriter, reader: DocumentReader, directory: SpaceDirectory, pages: PageRenderer
+        self, writer: DocumentWriter, reader: DocumentReader, directory: SpaceDirectory, pages: PageMaker
     ) -> None:
         self._writer, self._reader, self._directory, self._pages = writer, reader, directory, pages
 

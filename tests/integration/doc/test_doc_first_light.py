@@ -101,3 +101,14 @@ async def test_a_repeated_request_makes_one_document(handbook: Served) -> None:
     again = await handbook.write(request_id="r1")
     assert again.document_id == first.document_id
     assert (await refused(handbook.write("other.md", request_id="r1"))).reason == "REQUEST_ID_REUSED"
+
+
+async def test_a_page_is_html_with_links_to_where_the_api_has_their_targets(handbook: Served) -> None:
+    made = await handbook.write("a/start.md", "# Start\n\n[next](../b.md#x) ![p](p.png) <script>alert(1)</script>\n")
+    documents = await handbook.documents()
+    page = await documents.RenderDocument(pb.RenderDocumentRequest(document_id=made.document_id))
+    assert 'href="/api/v1/spaces/handbook/docs/b.md#x"' in page.html
+    assert 'src="/api/v1/spaces/handbook/attachments/a/p.png"' in page.html
+    assert "<script" not in page.html
+    assert [(each.level, each.text, each.anchor) for each in page.headings] == [(1, "Start", "start")]
+    assert page.etag == made.head

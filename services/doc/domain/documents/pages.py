@@ -1,14 +1,17 @@
-"""Documents as HTML."""
+"""Documents as HTML, for those who show them beside the API."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from urllib.parse import quote
 
-from automesh.core.errors import Unavailable
-from services.doc.domain.documents.document import Document
-from services.doc.domain.markdown.outline import Heading
+from services.doc.domain.caching.rendered import CachedRenderer
+from services.doc.domain.documents.document import Document, Head
+from services.doc.domain.documents.path import SUFFIX, target_of
+from services.doc.domain.markdown.outline import Heading, outline
+from services.doc.domain.spaces.space import MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +22,29 @@ class Page:
     headings: Sequence[Heading]
 
 
-class PageRenderer(Protocol):
-    """Makes pages of documents; links between documents lead to where the API shows them."""
+class PageMaker:
+    """Makes pages whose links lead to where the API has documents and attachments."""
+
+    def __init__(self, renderer: CachedRenderer) -> None:
+        self._renderer = renderer
 
     async def render(self, document: Document) -> Page:
-        """Bounded in time; does not block."""
-        ...
+        """Bounded in time; does not block. Raises PageTooDeep."""
+        head = document.head
+        html = await self._renderer.render(
+            document.content,
+            scope=f"{head.tenant_id}/{head.space}/{head.branch}/{head.path}",
+            resolve=lambda link: address(head, link),
+        )
+        return Page(html, (await asyncio.to_thread(outline, document.content)).headings)
 
 
-class NoPages:
-    """A PageRenderer that makes none."""
-
-    async def render(self, document: Document) -> Page:
-        raise Unavailable("this installation does not make pages")
+def address(head: Head, link: str) -> str | None:
+    """Where the API has what a relative link leads to; None for one that leads out of the space."""
+    target = target_of(link, head.path)
+    if target is None:
+        return None
+    path, anchor = target
+    kind = "docs" if path.lower().endswith(SUFFIX) else "attachments"
+    branch = f"?branch={quote(head.branch, safe='')}" if head.branch != MAIN else ""
+    return f"/api/v1/spaces/{head.space}/{kind}/{quote(path)}{branch}{f'#{quote(anchor)}' if anchor else ''}"
