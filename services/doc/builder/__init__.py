@@ -1,1 +1,1 @@
-"""The program that builds a site."""
+"""The program that builds a site: `python -m services.doc.builder FOLDER`. It knows files only, no database."""

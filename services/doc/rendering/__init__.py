@@ -1,1 +1,1 @@
-"""Markdown to safe HTML."""
+"""Markdown to HTML that is safe to show."""
