@@ -8,12 +8,13 @@ from automesh.storage.postgres import Database
 from services.doc.domain.validation.report import BrokenLink
 from services.doc.domain.validation.targets import Found
 
-# What the keys of `wanted` lead to: a document of that path, one of that path and ".md", the index of a folder of that
-# name, one that had the path before; an attachment.
+# What the keys of `wanted` lead to: a document of that path, the index of a folder of that path, a document that had
+# the path before. Attachments and folders without an index are there, too, but have no anchors. In order "0" is next to
+# "/": what is in a folder lies between the two.
 TARGETS = """
 aliases AS MATERIALIZED (
     SELECT w.target_key, a.path_key FROM wanted w,
-           LATERAL (VALUES (w.target_key || '.md'), (ltrim(w.target_key || '/index.md', '/')),
+           LATERAL (VALUES (ltrim(w.target_key || '/index.md', '/')),
                            (ltrim(w.target_key || '/readme.md', '/'))) AS a (path_key)
      WHERE w.target_key NOT LIKE '%.md'
 ), target AS MATERIALIZED (
@@ -36,6 +37,10 @@ aliases AS MATERIALIZED (
      WHERE w.target_key NOT IN (SELECT t.target_key FROM target t)
        AND NOT EXISTS (SELECT FROM attachment f WHERE f.tenant_id = $1 AND f.space = $2 AND f.branch = $3
                                                   AND f.path_key = w.target_key)
+       AND (w.target_key LIKE '%.md' OR NOT EXISTS (
+           SELECT FROM head h
+            WHERE h.tenant_id = $1 AND h.space = $2 AND h.branch = $3 AND h.deleted_at IS NULL
+              AND (w.target_key = '' OR (h.path_key > w.target_key || '/' AND h.path_key < w.target_key || '0'))))
 )
 """
 LOOK_UP = f"""
@@ -90,8 +95,6 @@ WITH page AS MATERIALIZED (
        AND path_key NOT IN ('index.md', 'readme.md')
 ), name AS MATERIALIZED (
     SELECT document_id, path_key AS target_key FROM page
-    UNION ALL
-    SELECT document_id, regexp_replace(path_key, '[.]md$', '') FROM page
     UNION ALL
     SELECT document_id, regexp_replace(path_key, '/(index|readme)[.]md$', '') FROM page
      WHERE path_key ~ '/(index|readme)[.]md$'

@@ -52,12 +52,20 @@ async def rules_of(doc: Served, content: str, **fields: Any) -> list[tuple[str, 
 
 
 async def test_a_link_is_broken_when_nothing_is_there_and_no_longer_when_something_is(handbook: Served) -> None:
-    content = "# New\n\n[a](guides/a.md) [b](./guides/a) [c](/guides/)\n"
-    assert await rules_of(handbook, content) == [("broken-link", 3)] * 3
+    content = "# New\n\n[a](guides/a.md)\n[b](./guides/a)\n[c](/guides/)\n[d](/)\n[e](guides#b)\n"
+    assert [line for _, line in await rules_of(handbook, content)] == [3, 4, 5, 7]
     await handbook.write("guides/a.md")
-    assert await rules_of(handbook, content) == [("broken-link", 3)]
-    await handbook.write("guides/index.md")
-    assert await rules_of(handbook, content) == []
+    assert await rules_of(handbook, content) == [("broken-link", 4)]
+    await handbook.write("guides/index.md", "# A\n")
+    assert await rules_of(handbook, content) == [("broken-link", 4), ("broken-anchor", 7)]
+    await handbook.write("new.md", content)
+    reported = [(each.rule, each.line) async for each in findings(handbook) if each.path == "new.md"]
+    assert reported == [("orphan-page", 0), ("broken-link", 4), ("broken-anchor", 7)]
+
+
+async def test_a_page_makes_the_folders_that_it_is_in(handbook: Served) -> None:
+    content = "# New\n\n[a](.) [b](..) [c](/) [d](../c)\n"
+    assert await rules_of(handbook, content, path="a/b/new.md") == [("broken-link", 3)]
 
 
 async def test_a_link_to_where_a_page_was_is_not_broken(handbook: Served) -> None:
@@ -158,11 +166,11 @@ async def test_the_report_lists_all_rules_by_path(handbook: Served) -> None:
 
 async def test_the_report_agrees_with_what_a_save_says(handbook: Served) -> None:
     await handbook.write("a/index.md", "# A\n\n## B\n")
-    content = "# T\n\n[1](a) [2](a/) [3](a/index.md#b) [4](a#c) [5](b) [6](#t) [7](t.md#u) [8](a#b) [9](/) [10](t)\n"
+    content = "# T\n\n[1](a) [2](a/) [3](a/index.md#b) [4](a#c) [5](b.md) [6](#t) [7](t.md#u) [8](a#b) [9](/) [10](t)\n"
     said = (await check(handbook, content, path="t.md")).findings
     await handbook.write("t.md", content)
     reported = [each async for each in findings(handbook) if each.path == "t.md" and each.rule != "orphan-page"]
-    assert [each.rule for each in said] == ["broken-anchor", "broken-anchor", "broken-link", "broken-link"]
+    assert [each.rule for each in said] == ["broken-anchor"] * 2 + ["broken-link"] * 2
     assert sorted(each.rule for each in reported) == sorted(each.rule for each in said)
 
 
@@ -170,7 +178,7 @@ async def test_a_page_is_no_orphan_when_another_leads_to_it_by_any_of_its_names(
     for path in ("a.md", "b.md", "c/index.md", "alone.md"):
         await handbook.write(path, "# Page\n\n[me](alone.md)\n" if path == "alone.md" else "# Page\n")
     moved = await handbook.write("d.md", "# D\n")
-    await handbook.write("readme.md", "# Home\n\n[a](a.md) [b](b) [c](c/) [d](d.md)\n")
+    await handbook.write("readme.md", "# Home\n\n[a](a.md) [b](b.md) [c](c/) [d](d.md)\n")
     await handbook.edit(moved, moved.content, path="e.md")
     assert [path for path, _, _ in await told(handbook, rule="orphan-page")] == ["alone.md"]
 

@@ -73,6 +73,7 @@ class PageChecks:
         keys = {place.key for _, place in links} - own
         anchored = {place.key for _, place in links if targets.is_anchor(place.anchor)} - own
         found = await self._targets.look_up(space.tenant_id, space.space, branch, keys, anchored) if keys else Found()
+        found = Found(frozenset(found.missing) - targets.folders(path), found.anchors)
         findings: list[Finding] = []
         if BROKEN_LINK in levels:
             near = await self._near(space, branch, found)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rapidfuzz import process
 
-from services.doc.domain.documents.path import INDEX_NAMES, SUFFIX, key, target_of
+from services.doc.domain.documents.path import INDEX_NAMES, key, target_of
 from services.doc.domain.documents.text import Text
 from services.doc.domain.markdown.outline import Link
 from services.doc.domain.validation.rule import Hit
@@ -40,8 +40,11 @@ class Found:
 
 
 class LinkTargets(Protocol):
-    """What links of a branch can lead to: documents (also by an earlier path, without ".md", or by the folder of an
-    index.md or readme.md) and attachments. May raise Unavailable."""
+    """What links of a branch can lead to. May raise Unavailable.
+
+    Documents, also by a path that they had before, or by the folder whose index.md or readme.md they are; folders with
+    documents; attachments.
+    """
 
     async def look_up(
         self, tenant_id: str, space: str, branch: str, keys: Collection[str], anchored: Collection[str]
@@ -80,11 +83,16 @@ def is_anchor(anchor: str) -> bool:
 
 
 def own_keys(path: str) -> frozenset[str]:
-    """The ways to link to a path."""
+    """The ways to link to the page at a path."""
     own = key(path)
     folder, _, name = own.rpartition("/")
-    also = {folder} if name in INDEX_NAMES else set()
-    return frozenset({own, own.removesuffix(SUFFIX), *also})
+    return frozenset({own, folder} if name in INDEX_NAMES else {own})
+
+
+def folders(path: str) -> frozenset[str]:
+    """Keys of the folders that are there because the page is; the empty one is the top."""
+    parts = key(path).split("/")[:-1]
+    return frozenset("/".join(parts[:count]) for count in range(len(parts) + 1))
 
 
 def missing_message(place: Place, *, picture: bool, near: str = "") -> str:
