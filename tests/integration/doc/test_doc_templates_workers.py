@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -138,3 +139,32 @@ async def test_no_program_is_left_behind() -> None:
         left = programs()
         assert len(left) == 2
     assert [each for each in left if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+KEEPER = """
+import asyncio, sys
+from services.doc.clients.templating import RenderLimits, TemplateWorkers
+
+async def main():
+    async with TemplateWorkers.open(RenderLimits(wall_s=600, cpu_s=600), size=1) as workers:
+        await workers.fill({"body": "warm"}, {})
+        print("ready", flush=True)
+        await workers.fill({"body": sys.argv[1]}, {})
+
+asyncio.run(main())
+"""
+
+
+async def test_programs_go_with_a_service_that_is_killed_even_in_the_middle_of_a_job() -> None:
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KEEPER, ENDLESS, stdout=asyncio.subprocess.PIPE
+    )
+    assert service.stdout is not None
+    assert await service.stdout.readline() == b"ready\n"
+    async with asyncio.timeout(10):
+        while len(started := psutil.Process(service.pid).children(recursive=True)) < 2:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+    service.kill()
+    await service.wait()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, started, 10)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
