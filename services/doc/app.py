@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from automesh.core.webhooks import Sender
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
+from automesh.outbound.webhooks import open_sender
 from automesh.storage.blobs import EncryptedBlobStore
 from automesh.storage.fanout import Fanout, LocalFanout
 from automesh.storage.migrations import migrate
@@ -37,6 +39,7 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
         Database.open(dsn, schema=SCHEMA, max_size=settings.database_connections) as database,
         _fanout(settings.redis_url.get_secret_value()) as fanout,
         _cache(settings.redis_url.get_secret_value(), sealer) as cache,
+        _sender(settings) as sender,
     ):
         await migrate(database, MIGRATIONS)
         outside = Outside(
@@ -45,6 +48,7 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncGenerator[Sequence[Bound
             blobs=blobs,
             fanout=fanout,
             cache=cache,
+            sender=sender,
             tasks=OrchestratorTasks(mesh.channel(ORCHESTRATOR)),
             backups=EncryptedBlobStore.open(settings.doc_backup_url or settings.state_dir / "backups", sealer),
         )
@@ -72,6 +76,16 @@ def _options(settings: Settings) -> Options:
         editing_keep_s=settings.doc_editing_keep_s,
         scratch=settings.state_dir / "doc",
         warm_templates=True,
+    )
+
+
+def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
+    return open_sender(
+        settings.doc_webhook_allow_list,
+        setting="AUTOMESH_DOC_WEBHOOK_ALLOW_LIST",
+        field="url",
+        timeout_s=settings.doc_webhook_timeout_s,
+        ca_file=settings.doc_webhook_ca_file,
     )
 
 

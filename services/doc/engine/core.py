@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from automesh.core.webhooks import Sender
+from automesh.outbound.webhooks import NoSender
 from automesh.storage.blobs import BlobStore
 from automesh.storage.fanout import Fanout
 from automesh.storage.postgres import Database
@@ -17,6 +19,8 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
+from services.doc.domain.notifications.notice import NoticeBoard
+from services.doc.domain.publishing.ports import PageViews
 from services.doc.domain.reviews.ports import NoComments, OpenComments
 from services.doc.domain.search.ports import SearchLog
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -30,6 +34,7 @@ from services.doc.store.branches import SqlBranchStore
 from services.doc.store.changes import SqlChanges
 from services.doc.store.contents import SqlContents
 from services.doc.store.documents import SqlDocumentStore
+from services.doc.store.notices import SqlNoticeBoard
 from services.doc.store.spaces import SqlSpaceStore
 from services.doc.store.validation import SqlLinkTargets
 
@@ -43,6 +48,8 @@ class Outside:
     blobs: BlobStore
     fanout: Fanout
     cache: Cache = field(default_factory=MemoryCache)
+    sender: Sender = field(default_factory=lambda: NoSender(setting="doc_webhook_allow_list", field="url"))
+    """What webhooks of spaces are sent with."""
     tasks: Tasks = field(default_factory=NoTasks)
     """The orchestrator, asked what the leases of agents are for."""
     backups: BlobStore | None = None
@@ -70,6 +77,8 @@ class Core:
             make_id=options.make_id,
             max_bytes=options.max_page_bytes,
         )
+        self.notices: NoticeBoard = SqlNoticeBoard(outside.database, self.doorbell, make_id=options.make_id)
+        """Where parts tell what happened: feeds of people and webhooks of spaces."""
         self.comments: OpenComments = NoComments()
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
         self.pages = PageMaker(CachedRenderer(MarkdownRenderer(), outside.cache, version=VERSION))
@@ -77,7 +86,7 @@ class Core:
         self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
         self.recorder = Recorder(self.views, self.searches, clock=options.clock)
         self.search_log: SearchLog = self.recorder
-        self.page_views = self.recorder
+        self.page_views: PageViews = self.recorder
         self.blob_ledger = SqlBlobLedger(outside.database)
         self.attachment_store = SqlAttachmentStore(outside.database)
         self.attachments = AttachmentShelf(

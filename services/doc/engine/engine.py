@@ -9,6 +9,7 @@ from automesh.mesh.loops import running
 from automesh.mesh.server import Bound
 from services.doc.engine.analytics import open_analytics
 from services.doc.engine.attachments import open_attachments
+from services.doc.engine.collaboration import open_collaboration
 from services.doc.engine.core import Core, Outside
 from services.doc.engine.documents import open_documents
 from services.doc.engine.drafts import open_drafts
@@ -29,6 +30,7 @@ PARTS: Sequence[OpenPart] = (
     open_validation,
     open_search,
     open_templates,
+    open_collaboration,
     open_reviews,
     open_jobs,
     open_editing,

@@ -1,1 +1,1 @@
-"""Comments, anchored to text."""
+"""What people say about documents and reviews, and where in the text they mean."""

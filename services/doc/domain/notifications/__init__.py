@@ -1,1 +1,1 @@
-"""Notifications: who is told what, and how."""
+"""What people want to know of, and what other systems are told."""
