@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -15,10 +16,12 @@ from automesh.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from automesh.mesh.process import Mesh
 from automesh.mesh.server import Bound
 from automesh.sdk import Agent, Connection, MeshConnection, Worker, WorkerOptions
+from automesh.sdk.documentation import Documentation
 from automesh.sdk.job import Handler
 from services.agent.clients.dataset_cache import DatasetCache
 from services.agent.clients.datasets import Datasets
 from services.agent.clients.generator.generation import generate_tests
+from services.agent.clients.generator.module_search import find_module
 from services.agent.clients.libraries import missing
 from services.agent.clients.nvidia import find_gpus
 from services.agent.clients.program.program import Programs
@@ -26,8 +29,9 @@ from services.agent.clients.sandbox.sandbox import Sandbox
 from services.agent.clients.trainings import Trainings
 from services.agent.clients.work_dir import WorkDir, opened
 from services.agent.domain.ability import Ability
+from services.agent.domain.documentation import DocumentationRequest
 from services.agent.domain.gpus import GpuLeases
-from services.agent.handlers import data_processing, generation, model_training, noop
+from services.agent.handlers import data_processing, documentation, generation, model_training, noop
 from services.agent.service import AgentServicer
 from services.agent.settings import Settings, program_environment
 
@@ -48,7 +52,8 @@ async def build(settings: Settings, mesh: Mesh) -> AsyncIterator[Sequence[Bound]
         connection = MeshConnection(mesh)
         gpus = GpuLeases(await find_gpus(settings.gpus))
         handlers = Handlers(settings, connection, work_dir, gpus, stopping=mesh.stopping)
-        agent, abilities = agent_of(settings, [handlers.tests(sandbox, unavailable), *handlers.programs()])
+        offers = [handlers.tests(sandbox, unavailable), handlers.documentation(sandbox), *handlers.programs()]
+        agent, abilities = agent_of(settings, offers)
         worker = agent.worker(connection, _options(settings, agent.name))
         mesh.ready_when = worker.registered.wait
         work = mesh.spawn(worker.run(), "work on tasks")
@@ -99,6 +104,25 @@ class Handlers:
         generate = partial(generate_tests, pynguin=settings.pynguin_python, source_roots=settings.source_roots)
         handler = generation.TestGeneration(generate, sandbox, self._work_dir, unavailable=unavailable)
         return Offer(generation.TYPE, generation.DESCRIPTION, handler.run, unavailable=unavailable)
+
+    def documentation(self, sandbox: Sandbox) -> Offer:
+        """`documentation`, of what is installed beside the agent and of what its operator opens."""
+        settings = self._settings
+
+        def find(request: DocumentationRequest) -> Path:
+            installed = sandbox.interpreter.roots
+            return find_module(
+                request.package, path=request.path, source_roots=settings.source_roots, installed=installed
+            ).file
+
+        handler = documentation.DocumentationWriting(
+            Documentation(self._connection),
+            find,
+            Programs(program_environment(), memory_bytes=settings.program_memory_bytes),
+            self._work_dir,
+            silence_s=settings.program_silence_s,
+        )
+        return Offer(documentation.TYPE, documentation.DESCRIPTION, handler.run)
 
     def programs(self) -> Sequence[Offer]:
         """The types that run programs of other services, which need libraries."""
