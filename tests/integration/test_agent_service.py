@@ -67,6 +67,7 @@ async def test_it_tells_what_it_can_do(served: Served) -> None:
     assert [(each.type, each.available) for each in answer.task_types] == [
         ("noop", True),
         ("test_generation", True),
+        ("documentation", True),
         ("data_processing", True),
         ("model_training", False),
     ]
@@ -77,7 +78,12 @@ async def test_it_tells_what_it_can_do(served: Served) -> None:
 
 async def test_it_registers_with_the_orchestrator_what_its_libraries_can_do(served: Served) -> None:
     request = served.fake.registered[0]
-    assert [each.type for each in request.capabilities] == ["noop", "test_generation", "data_processing"]
+    assert [each.type for each in request.capabilities] == [
+        "noop",
+        "test_generation",
+        "documentation",
+        "data_processing",
+    ]
     assert all(len(each.description) <= 1024 for each in request.capabilities)
     assert (request.name, request.slots) == ("box", 2)
 
