@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class TenantFolder:
 
     def __init__(self, folder: Path, *, heap: int = SMALL_HEAP) -> None:
         self.folder, self._heap = folder, heap
+        self._writing = threading.RLock()  # a caller that was cancelled leaves its thread at work: `close` waits for it
         self._indexes: dict[str, tantivy.Index] = {}
         self._writers: dict[str, tantivy.IndexWriter] = {}
         self._files: Mapping[Path, Mapping[Path, int]] = {}
@@ -85,7 +87,7 @@ class TenantFolder:
     def write(self, update: Update, sequence: int) -> None:
         """What became of some documents; readers see it when it returns. Raises IndexDamaged."""
         self.check(now=True)
-        with _guarded(self.folder, always=True):
+        with self._writing, _guarded(self.folder, always=True):
             gone = [*map(number_of, update.gone), *update.gone_numbers, *(page.number for page in update.pages)]
             self._take_out(gone)
             self._put_in(update.pages)
@@ -93,22 +95,25 @@ class TenantFolder:
 
     def add(self, pages: Sequence[IndexedPage]) -> None:
         """Those that are not there yet; `commit` shows them."""
-        self._put_in(pages)
+        with self._writing:
+            self._put_in(pages)
 
     def commit(self, sequence: int) -> None:
         """Everything so far, up to that change."""
-        for writer in self._writers.values():
-            writer.commit()
-        self.sequence = sequence
-        self._refresh()
-        write_json(self.folder / BUILT, {"sequence": sequence})
+        with self._writing:
+            for writer in self._writers.values():
+                writer.commit()
+            self.sequence = sequence
+            self._refresh()
+            write_json(self.folder / BUILT, {"sequence": sequence})
 
     def close(self) -> None:
         """Waits for merges; what is not committed is lost."""
-        writers, self._writers = list(self._writers.values()), {}
-        for writer in writers:
-            with _guarded(self.folder, always=True):
-                writer.wait_merging_threads()
+        with self._writing:
+            writers, self._writers = list(self._writers.values()), {}
+            for writer in writers:
+                with _guarded(self.folder, always=True):
+                    writer.wait_merging_threads()
 
     def check(self, *, now: bool = False) -> None:
         """Raises IndexDamaged when files are gone or cut. Looks at most every few milliseconds."""
