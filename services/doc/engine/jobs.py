@@ -1,4 +1,4 @@
-"""Long work: jobs, imports and exports."""
+"""Long work: jobs, imports and exports, backups."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from automesh.doc.v1 import (
+    backup_service_pb2,
+    backup_service_pb2_grpc,
     job_service_pb2,
     job_service_pb2_grpc,
     transfer_service_pb2,
@@ -14,8 +16,13 @@ from automesh.doc.v1 import (
 )
 from automesh.mesh.server import Bound
 from services.doc.clients.archives import ArchiveLimits
+from services.doc.clients.backup_store import BlobBackupStore
 from services.doc.clients.hints import FanoutHints
 from services.doc.clients.sources import ArchivePacker, BlobSources
+from services.doc.domain.backups.desk import BackupDesk
+from services.doc.domain.backups.making import BackupWork
+from services.doc.domain.backups.restoring import RestoreGround, RestoreWork
+from services.doc.domain.backups.verifying import VerifyWork
 from services.doc.domain.jobs.desk import JobDesk
 from services.doc.domain.jobs.job import JobKind
 from services.doc.domain.jobs.ports import Work
@@ -24,11 +31,15 @@ from services.doc.domain.transfer.exporting import ExportGround, ExportWork
 from services.doc.domain.transfer.importing import ImportGround, ImportWork
 from services.doc.engine.core import Core
 from services.doc.engine.part import Part
+from services.doc.loops.backups import BackupSchedule
 from services.doc.loops.jobs import JobLoop
+from services.doc.service.backup_service import BackupServicer
 from services.doc.service.job_service import JobServicer
 from services.doc.service.transfer_service import TransferServicer
 from services.doc.store.imports import SqlHistoryStore, SqlImportStore
 from services.doc.store.jobs import SqlJobStore
+from services.doc.store.restores import SqlRestorer
+from services.doc.store.snapshots import SqlSnapshots
 
 MAX_FILE = 32 * 1024 * 1024
 """Of one file in an archive: it is in memory once."""
@@ -56,6 +67,11 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
         JobKind.IMPORT: ImportWork(_import_ground(core, jobs)),
         JobKind.EXPORT: ExportWork(_export_ground(core, packer)),
     }
+    backups = BlobBackupStore(core.outside.backups or core.outside.blobs)
+    works |= _backup_works(core, backups)
+    schedule = BackupSchedule(
+        jobs, backups, desk, jobs, make_id=options.make_id, every_s=options.backup_every_s, keep=options.keep_backups
+    )
     loop = JobLoop(jobs, works, hints, core.doorbell, at_once=options.jobs_at_once, poll_s=1.0)
     try:
         yield Part(
@@ -70,8 +86,13 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
                     transfer_service_pb2_grpc.add_TransferServiceServicer_to_server,
                     TransferServicer(transfer, desk, packer, options.clock),
                 ),
+                Bound(
+                    backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"],
+                    backup_service_pb2_grpc.add_BackupServiceServicer_to_server,
+                    BackupServicer(BackupDesk(backups, desk, core.directory, make_id=options.make_id), desk),
+                ),
             ],
-            loops={"jobs": loop.step},
+            loops={"jobs": loop.step, "backups": schedule.step},
         )
     finally:
         await loop.close()
@@ -93,6 +114,27 @@ def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:
         make_id=options.make_id,
         max_page_bytes=options.max_page_bytes,
     )
+
+
+def _backup_works(core: Core, backups: BlobBackupStore) -> dict[JobKind, Work]:
+    outside, options = core.outside, core.options
+    restorer = SqlRestorer(
+        outside.database,
+        core.contents,
+        outside.sealer,
+        blobs=outside.blobs,
+        ledger=core.blob_ledger,
+        make_id=options.make_id,
+    )
+    ground = RestoreGround(
+        store=backups, restorer=restorer, documents=core.documents, doorbell=core.doorbell, make_id=options.make_id
+    )
+    snapshots = SqlSnapshots(outside.database, outside.sealer, core.attachments)
+    return {
+        JobKind.BACKUP: BackupWork(backups, snapshots, keep=options.keep_backups),
+        JobKind.VERIFY: VerifyWork(backups),
+        JobKind.RESTORE: RestoreWork(ground),
+    }
 
 
 def _export_ground(core: Core, packer: ArchivePacker) -> ExportGround:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 
 import asyncpg
 
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from services.doc.domain.backups.backup import SCHEDULE
 from services.doc.domain.jobs.errors import BackupRunning, JobCancelled, JobLost, TooManyJobs, job_not_found
 from services.doc.domain.jobs.job import Ending, Job, JobKind, JobState, NewJob, Problem, Sight, Tally
 
@@ -57,6 +59,12 @@ UPDATE job SET state = $3, failure = $4, backup_id = coalesce(nullif($5, ''), ba
                expires_at = CASE WHEN $11::float > 0 THEN now() + make_interval(secs => $11) END, edition = edition + 1
  {MINE} RETURNING job_id
 """.replace("{MINE}", MINE)
+DUE = """
+SELECT s.tenant_id FROM space s GROUP BY s.tenant_id
+HAVING coalesce((SELECT max(j.created_at) FROM job j
+                  WHERE j.tenant_id = s.tenant_id AND j.kind = 'BACKUP' AND j.created_by = $2), '-infinity')
+       < now() - $1::interval
+"""
 PRUNE = """
 DELETE FROM job WHERE job_id IN (
     SELECT job_id FROM job WHERE ended_at < now() - make_interval(days => $1) ORDER BY ended_at LIMIT 1000)
@@ -136,6 +144,10 @@ class SqlJobStore:
         )  # fmt: skip
         if row is None:
             raise _lost(job_id)
+
+    async def due(self, every: timedelta) -> Sequence[str]:
+        """A services.doc.domain.backups.ports.Tenants."""
+        return [row["tenant_id"] for row in await self._database.fetch(DUE, every, SCHEDULE, tenant=ENGINE)]
 
     async def prune(self, keep_days: int) -> int:
         """At most 1,000."""

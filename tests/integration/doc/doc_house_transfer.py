@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from automesh.doc.v1 import backup_service_pb2 as backup_pb
 from automesh.doc.v1 import backup_service_pb2_grpc as backup_rpc
 from automesh.doc.v1 import document_service_pb2 as doc_pb
 from automesh.doc.v1 import job_pb2
@@ -127,6 +128,49 @@ def problems(job: job_pb2.Job) -> dict[str, str]:
     return {each.path: each.message for each in job.problems}
 
 
-async def backups(served: Served) -> backup_rpc.BackupServiceAsyncStub:
-    """As an admin."""
-    return backup_rpc.BackupServiceStub(await served.channel("root", *ADMIN))
+class Backups:
+    """An admin who makes backups and restores them."""
+
+    def __init__(self, served: Served, tenant_id: str = "default") -> None:
+        self.served, self.tenant_id = served, tenant_id
+
+    async def stub(self) -> backup_rpc.BackupServiceAsyncStub:
+        return backup_rpc.BackupServiceStub(await self.served.channel("root", *ADMIN, tenant_id=self.tenant_id))
+
+    async def ended(self, job: job_pb2.Job) -> job_pb2.Job:
+        stub = job_rpc.JobServiceStub(await self.served.channel("root", *ADMIN, tenant_id=self.tenant_id))
+        last = job
+        async for message in stub.WatchJob(job_pb.WatchJobRequest(job_id=job.job_id), timeout=60):
+            last = message.job
+        return last
+
+    async def make(self, **asked: Any) -> backup_pb.Backup:
+        """A backup, whole."""
+        stub = await self.stub()
+        job = await self.ended((await stub.CreateBackup(backup_pb.CreateBackupRequest(**asked))).job)
+        assert job.state == job_pb2.JOB_STATE_DONE, job
+        return await self.get(job.backup_id)
+
+    async def get(self, backup_id: str) -> backup_pb.Backup:
+        return (await (await self.stub()).GetBackup(backup_pb.GetBackupRequest(backup_id=backup_id))).backup
+
+    async def list(self) -> list[backup_pb.Backup]:
+        return list((await (await self.stub()).ListBackups(backup_pb.ListBackupsRequest())).backups)
+
+    async def verify(self, backup_id: str) -> job_pb2.Job:
+        stub = await self.stub()
+        return await self.ended((await stub.VerifyBackup(backup_pb.VerifyBackupRequest(backup_id=backup_id))).job)
+
+    async def restore(self, backup_id: str, **asked: Any) -> job_pb2.Job:
+        stub = await self.stub()
+        request = backup_pb.RestoreBackupRequest(backup_id=backup_id, **asked)
+        return await self.ended((await stub.RestoreBackup(request)).job)
+
+    async def restored(self, backup_id: str, **asked: Any) -> job_pb2.Job:
+        """The same; it must have gone well."""
+        job = await self.restore(backup_id, **asked)
+        assert job.state == job_pb2.JOB_STATE_DONE, job
+        return job
+
+    async def delete(self, backup_id: str) -> None:
+        await (await self.stub()).DeleteBackup(backup_pb.DeleteBackupRequest(backup_id=backup_id))

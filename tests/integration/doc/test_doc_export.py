@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from automesh.doc.v1 import transfer_service_pb2 as pb
 from tests.integration.doc.doc_house import Served, refused
@@ -125,7 +126,7 @@ async def test_an_export_of_nothing_says_so_and_one_of_a_hidden_space_is_not_fou
         await refused((await bob.transfer()).ExportArchive(pb.ExportArchiveRequest(space="handbook")))
     ).reason == "SPACE_NOT_FOUND"
     await ann.done({"a.md": "a\n"})
-    good = (await stub.ExportArchive(pb.ExportArchiveRequest(space="handbook", wait={"seconds": 20}))).job
+    good = (await stub.ExportArchive(pb.ExportArchiveRequest(space="handbook", wait=Duration(seconds=20)))).job
     call = (await bob.transfer()).DownloadExport(pb.DownloadExportRequest(job_id=good.job_id))
     assert (await refused(call.read())).reason == "JOB_NOT_FOUND"
 

@@ -33,7 +33,7 @@ async def store(served: Served, token: bytes, files: Mapping[str, bytes]) -> job
     """As an agent, in pieces."""
 
     async def requests() -> AsyncIterator[pb.StoreDocumentationRequest]:
-        yield pb.StoreDocumentationRequest(header={"lease_token": token})
+        yield pb.StoreDocumentationRequest(header=pb.StoreDocumentationHeader(lease_token=token))
         for path, content in files.items():
             yield pb.StoreDocumentationRequest(path=path)
             for start in range(0, len(content), 7):
