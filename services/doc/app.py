@@ -15,6 +15,7 @@ from automesh.storage.migrations import migrate
 from automesh.storage.postgres import Database
 from automesh.storage.redis import RedisFanout
 from automesh.storage.sealing import Keyring, Sealer
+from automesh.web.server import Listen
 from services.doc.clients.cache import RedisCache
 from services.doc.clients.tasks import OrchestratorTasks
 from services.doc.domain.caching.memory import MemoryCache
@@ -74,6 +75,13 @@ def _options(settings: Settings) -> Options:
         search_engine=settings.doc_search_engine,
         editing_idle_s=settings.doc_editing_idle_s,
         editing_keep_s=settings.doc_editing_keep_s,
+        site_listen=_site_listen(settings),
+        site_url=_site_url(settings),
+        site_preview_url=settings.doc_site_preview_url,
+        site_trust_forwarded=settings.doc_site_trust_forwarded,
+        site_link_ttl_s=settings.doc_site_link_ttl_s,
+        site_build_limit_s=settings.doc_site_build_limit_s,
+        site_build_memory_bytes=settings.doc_site_build_memory_bytes,
         scratch=settings.state_dir / "doc",
         warm_templates=True,
     )
@@ -87,6 +95,23 @@ def _sender(settings: Settings) -> AbstractAsyncContextManager[Sender]:
         timeout_s=settings.doc_webhook_timeout_s,
         ca_file=settings.doc_webhook_ca_file,
     )
+
+
+def _site_listen(settings: Settings) -> Listen | None:
+    if not settings.doc_site_port:
+        return None
+    return Listen(
+        host=settings.doc_site_host,
+        port=settings.doc_site_port,
+        certificate=settings.doc_site_certificate_file,
+        key=settings.doc_site_key_file,
+        setting="AUTOMESH_DOC_SITE_PORT",
+    )
+
+
+def _site_url(settings: Settings) -> str:
+    listen = _site_listen(settings)
+    return settings.doc_site_url or (listen.url if listen else "http://127.0.0.1:8081")
 
 
 @asynccontextmanager

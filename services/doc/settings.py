@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from automesh.mesh.settings import MeshSettings
 from automesh.outbound.allowlist import AllowList
@@ -70,6 +71,47 @@ class Settings(MeshSettings):
     doc_webhook_ca_file: Path | None = Field(
         None, description="a CA of receivers of spaces' webhooks beside those the system trusts"
     )
+
+    doc_site_host: str = Field("127.0.0.1", description="where readers of published sites are listened for")
+    doc_site_port: int = Field(
+        8081,
+        ge=0,
+        le=65535,
+        description="where readers of published sites are listened for; 0: this process serves none",
+    )
+    doc_site_url: str = Field(
+        "", description="the published sites as readers write their address; empty: made of host and port"
+    )
+    doc_site_preview_url: str = Field(
+        "", description="releases by themselves, https://{release}.previews.example.com; empty: below doc_site_url"
+    )
+    doc_site_certificate_file: Path | None = Field(
+        None, description="PEM chain of the sites' certificate; empty: plain HTTP, for loopback or behind a proxy"
+    )
+    doc_site_key_file: Path | None = Field(None, description="PEM key of the sites' certificate")
+    doc_site_trust_forwarded: bool = Field(
+        False, description="true: a proxy in front sets X-Forwarded-For and X-Forwarded-Host"
+    )
+    doc_site_link_ttl_s: float = Field(
+        3600.0, gt=0, le=30 * 86_400, description="links to previews and to sites that are not public open for so long"
+    )
+    doc_site_build_limit_s: float = Field(600.0, gt=0, le=1800, description="a site must be built within this")
+    doc_site_build_memory_bytes: int = Field(
+        4 * GIB, ge=256 * MIB, description="address space of the program that builds a site"
+    )
+
+    @field_validator("doc_site_preview_url")
+    @classmethod
+    def _check_preview_url(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^/]*\{release\}[^/]*/?", url):
+            raise ValueError("must be like https://{release}.previews.example.com")
+        return url
+
+    @model_validator(mode="after")
+    def _check_site_certificate(self) -> Self:
+        if (self.doc_site_certificate_file is None) != (self.doc_site_key_file is None):
+            raise ValueError("AUTOMESH_DOC_SITE_CERTIFICATE_FILE and AUTOMESH_DOC_SITE_KEY_FILE belong together")
+        return self
 
     @field_validator("doc_webhook_allow_list")
     @classmethod

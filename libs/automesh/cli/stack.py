@@ -29,6 +29,12 @@ EXIT_NOT_RUNNING = 3  # as init scripts answer `status`
 StateDir = Annotated[Path | None, typer.Option(help="Folder of the local stack.", show_default=".automesh")]
 Port = Annotated[int, typer.Option(help="Port of the gateway; 0: any free one.", min=0, max=65535)]
 ControlPort = Annotated[int, typer.Option(help="Port of control; 0: any free one.", min=0, max=65535)]
+SitePort = Annotated[
+    int | None,
+    typer.Option(
+        help="Port of published documentation; 0: any free one.", min=0, max=65535, show_default="8081 if free"
+    ),
+]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="Return once all is ready; stop it with automesh down.")]
 RegistryOption = Annotated[str, typer.Option(help="auto (Consul where there is one), consul, or embedded.")]
 Agents = Annotated[int, typer.Option(help="How many agents.", min=0, max=MOST_AGENTS)]
@@ -51,6 +57,7 @@ def up(
     state_dir: StateDir = None,
     port: Port = GATEWAY_PORT,
     control_port: ControlPort = CONTROL_PORT,
+    site_port: SitePort = None,
     detach: Detach = False,
     registry: RegistryOption = "auto",
     agents: Agents = 1,
@@ -66,6 +73,7 @@ def up(
         state_dir=state.folder,
         port=port,
         control_port=control_port,
+        site_port=site_port,
         registry=_registry(registry),
         agents=agents,
         slots=slots,

@@ -12,6 +12,7 @@ Registry = Literal["auto", "consul", "embedded"]
 
 GATEWAY_PORT = 8443
 CONTROL_PORT = 7400
+SITE_PORT = 8081
 MOST_AGENTS = 64
 
 
@@ -22,6 +23,8 @@ class StackOptions:
     state_dir: Path
     port: int = GATEWAY_PORT
     control_port: int = CONTROL_PORT
+    site_port: int | None = None
+    """Of published documentation. None: the usual one where it is free, else any."""
     registry: Registry = "auto"
     agents: int = 1
     slots: int = 2

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from automesh.local.backing import CONSUL, databases, registry
 from automesh.local.consul import CHECKOUT
 from automesh.local.embedded import socket_folder
-from automesh.local.options import StackOptions
-from automesh.local.ports import claim
+from automesh.local.options import SITE_PORT, StackOptions
+from automesh.local.ports import PortRefused, claim
 from automesh.local.probes import gateway_answers, grpc_serves
 from automesh.local.program import Check, Health, Program
 from automesh.local.settings import LocalSettings
@@ -84,6 +84,7 @@ def make_plan(
     behind = databases(state, settings)
     found_by = registry(state, options.registry, settings, inherited)
     control_folder = socket_folder(state.run, _CONTROL_SOCKET)
+    site_port = _site_port(options)
     env = {
         **_defaults(state),
         **inherited,
@@ -92,7 +93,7 @@ def make_plan(
         **_common(state, settings, control_port),
         "AUTOMESH_SOCKET_PATH": str(control_folder / _CONTROL_SOCKET),
     }
-    services = Services(state, options, env, gateway_port=gateway_port, control_port=control_port)
+    services = Services(state, options, env, gateway_port=gateway_port, control_port=control_port, site_port=site_port)
     return Plan(
         programs=[
             *behind.programs,
@@ -121,9 +122,10 @@ class Services:
         *,
         gateway_port: int,
         control_port: int,
+        site_port: int,
     ) -> None:
         self._state, self._options, self._env = state, options, env
-        self._gateway_port, self._control_port = gateway_port, control_port
+        self._gateway_port, self._control_port, self._site_port = gateway_port, control_port, site_port
         self._probe_as = IdentityFiles(state.identities(CONTROL))
         self._trust_domain = env.get("AUTOMESH_TRUST_DOMAIN", "automesh.local")
 
@@ -134,7 +136,9 @@ class Services:
         return [
             self._service(CONTROL, told={"AUTOMESH_LISTEN_PORT": str(self._control_port), **self._expected()}),
             self._service(AUTH, needs=stored),
-            *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA, DOC, MODEL)),
+            *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA)),
+            self._service(DOC, needs=stored, told={"AUTOMESH_DOC_SITE_PORT": str(self._site_port)}),
+            self._service(MODEL, needs=stored),
             *agents,
             self._gateway(frozenset(agent.name for agent in agents)),
         ]
@@ -199,6 +203,16 @@ class Services:
         """Without agents the mesh is whole, too."""
         names = [AUTH, CONTROL, ORCHESTRATOR, DATA, DOC, MODEL, *([AGENT] if self._options.agents else []), GATEWAY]
         return {} if "AUTOMESH_EXPECTED_SERVICES" in self._env else {"AUTOMESH_EXPECTED_SERVICES": ",".join(names)}
+
+
+def _site_port(options: StackOptions) -> int:
+    """Published documentation shall not keep a stack from starting: only a port that was asked for is insisted on."""
+    if options.site_port is not None:
+        return claim(options.site_port, "published documentation", "--site-port")
+    try:
+        return claim(SITE_PORT if options.port else 0, "published documentation", "--site-port")
+    except PortRefused:
+        return claim(0, "published documentation", "--site-port")
 
 
 def _inherited(environment: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from services.doc.engine.editing import open_editing
 from services.doc.engine.jobs import open_jobs
 from services.doc.engine.options import Options
 from services.doc.engine.part import OpenPart
+from services.doc.engine.publishing import open_publishing
 from services.doc.engine.reviews import open_reviews
 from services.doc.engine.search import open_search
 from services.doc.engine.templates import open_templates
@@ -34,6 +35,7 @@ PARTS: Sequence[OpenPart] = (
     open_reviews,
     open_jobs,
     open_editing,
+    open_publishing,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from automesh.core.clock import Clock, utc_now
 from automesh.core.ids import new_id
+from automesh.web.server import Listen
 
 MIB = 1024**2
 GIB = 1024**3
@@ -62,6 +63,25 @@ class Options:
     """The right to write is looked at so often while somebody edits."""
     webhook_poll_s: float = 1.0
     """Deliveries that are due are seen so soon at the latest."""
+    site_listen: Listen | None = None
+    """Where readers of published sites come; None: this process serves none."""
+    site_url: str = "http://127.0.0.1:8081"
+    """The same, as readers write it."""
+    site_preview_url: str = ""
+    """Releases by themselves, with {release} in the host; empty: below `site_url`."""
+    site_trust_forwarded: bool = False
+    """A proxy in front of the listener says who asks, and for which host."""
+    site_link_ttl_s: float = 3600.0
+    """Links to what is not for everybody open it for so long."""
+    site_build_limit_s: float = 600.0
+    site_build_memory_bytes: int = 4 * GIB
+    """Address space of the program that builds a site."""
+    site_lease_s: float = 20.0
+    """A build whose process has died is taken over after so long."""
+    site_quiet_s: float = 2.0
+    """Changes of a site that publishes by itself are published so long after the last of them."""
+    site_longest_s: float = 30.0
+    """And so long after the first of them in any case."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -1,1 +1,1 @@
-"""The published sites over HTTP."""
+"""The listener that readers reach: it serves releases of published sites, and nothing else."""

@@ -1,1 +1,1 @@
-"""Publishing: sites, releases, switches."""
+"""Sites of spaces: built, checked, switched to in one step, and back."""
