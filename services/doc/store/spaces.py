@@ -51,7 +51,10 @@ SET_MEMBERS = """
 INSERT INTO member (tenant_id, space, username, role) SELECT $1, $2, * FROM unnest($3::text[], $4::text[])
 """
 TELL = "INSERT INTO change (tenant_id, space) VALUES ($1, $2)"
-USED = "SELECT EXISTS (SELECT FROM document WHERE tenant_id = $1 AND space = $2)"
+USED = """
+SELECT EXISTS (SELECT FROM document WHERE tenant_id = $1 AND space = $2)
+    OR EXISTS (SELECT FROM attachment WHERE tenant_id = $1 AND space = $2)
+"""
 DELETE_DOCUMENTS = "DELETE FROM document WHERE tenant_id = $1 AND space = $2"
 DELETE = "DELETE FROM space WHERE tenant_id = $1 AND space = $2"
 
@@ -122,8 +125,8 @@ class SqlSpaceStore:
                 raise space_not_found(space)
             if not force and await tx.fetchval(USED, tenant_id, space):
                 raise SpaceNotEmpty(
-                    f"the space {space} has documents (perhaps in its trash): force it, with a reason, and they are "
-                    "gone for good",
+                    f"the space {space} has documents (perhaps in its trash) or files: force it, with a reason, and they "
+                    "are gone for good",
                     space=space,
                 )
             await tx.execute(DELETE_DOCUMENTS, tenant_id, space)

@@ -16,7 +16,14 @@ from services.doc.domain.attachments.errors import (
     AttachmentQuotaExceeded,
     AttachmentTooLarge,
 )
-from services.doc.domain.errors import BranchNotFound, BranchProtected, PathTaken, RevisionNotFound, SpaceNotFound
+from services.doc.domain.errors import (
+    BranchNotFound,
+    BranchProtected,
+    PathTaken,
+    RevisionNotFound,
+    SpaceNotEmpty,
+    SpaceNotFound,
+)
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.space import MemberRole, NewSpace, Rules, Visibility
 from services.doc.engine.core import Core
@@ -204,6 +211,14 @@ async def test_contents_that_nothing_refers_to_go_and_their_blobs_with_them(core
     assert await core.attachments.discard_orphans(10) == 1
     assert await core.attachments.sweep(10) == 1
     assert blobs(tmp_path) == []
+
+
+async def test_a_space_with_files_only_is_not_empty(core: Core) -> None:
+    await put(core, "a.png")
+    with pytest.raises(SpaceNotEmpty):
+        await core.directory.delete(ADMIN, "guides", force=False, reason="")
+    await core.attachments.delete(ANNA, "guides", "main", "a.png")
+    await core.directory.delete(ADMIN, "guides", force=False, reason="")
 
 
 async def test_who_may_what(core: Core) -> None:
