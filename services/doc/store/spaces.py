@@ -125,8 +125,8 @@ class SqlSpaceStore:
                 raise space_not_found(space)
             if not force and await tx.fetchval(USED, tenant_id, space):
                 raise SpaceNotEmpty(
-                    f"the space {space} has documents (perhaps in its trash) or files: force it, with a reason, and they "
-                    "are gone for good",
+                    f"the space {space} has documents (perhaps in its trash) or files: force it, with a reason, and "
+                    "they are gone for good",
                     space=space,
                 )
             await tx.execute(DELETE_DOCUMENTS, tenant_id, space)
