@@ -7,7 +7,7 @@ ARGS ?=
 NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data bench-models consul clean
+.PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data bench-models bench-docs consul clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-models: setup-model .tools/bench-models/ready .tools/tritonclient/ready ##
 .tools/bench-models/ready: constraints-bench-models.txt
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target .tools/bench-models --requirement constraints-bench-models.txt
 	@touch $@
+
+bench-docs: setup ## Print how fast documentation is saved, searched, imported and published, beside peers (minutes)
+	@$(BIN)/python -m bench docs_save docs_search docs_import docs_site
 
 consul: ## Bring a real Consul to .tools/consul for the tests that want one
 	@tools/consul.sh

@@ -112,7 +112,7 @@ class DocumentServicer(rpc.DocumentServiceServicer):
         found = await self._reader.document(
             current_person(), request.document_id, request.branch or MAIN, request.revision_id
         )
-        page = await self._pages.render(found)
+        page = await self._pages.render(found, revision_id=request.revision_id)
         return pb.RenderDocumentResponse(
             html=page.html,
             headings=[pb.Heading(level=each.level, text=each.text, anchor=each.anchor) for each in page.headings],

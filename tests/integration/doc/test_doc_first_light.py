@@ -112,3 +112,6 @@ async def test_a_page_is_html_with_links_to_where_the_api_has_their_targets(hand
     assert "<script" not in page.html
     assert [(each.level, each.text, each.anchor) for each in page.headings] == [(1, "Start", "start")]
     assert page.etag == made.head
+    await handbook.edit(made, "# Start\n")
+    then = await documents.RenderDocument(pb.RenderDocumentRequest(document_id=made.document_id, revision_id=made.head))
+    assert f'src="/api/v1/spaces/handbook/attachments/a/p.png?revision_id={made.head}"' in then.html

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from services.doc.domain.caching.rendered import CachedRenderer
 from services.doc.domain.documents.document import Document, Head
@@ -28,23 +28,26 @@ class PageMaker:
     def __init__(self, renderer: CachedRenderer) -> None:
         self._renderer = renderer
 
-    async def render(self, document: Document) -> Page:
-        """Bounded in time; does not block. Raises PageTooDeep."""
+    async def render(self, document: Document, *, revision_id: str = "") -> Page:
+        """Bounded in time; does not block. Attachments are those of then when a revision is named. Raises PageTooDeep."""
         head = document.head
         html = await self._renderer.render(
             document.content,
             scope=f"{head.tenant_id}/{head.space}/{head.branch}/{head.path}",
-            resolve=lambda link: address(head, link),
+            resolve=lambda link: address(head, link, revision_id=revision_id),
         )
         return Page(html, (await asyncio.to_thread(outline, document.content)).headings)
 
 
-def address(head: Head, link: str) -> str | None:
+def address(head: Head, link: str, *, revision_id: str = "") -> str | None:
     """Where the API has what a relative link leads to; None for one that leads out of the space."""
     target = target_of(link, head.path)
     if target is None:
         return None
     path, anchor = target
     kind = "docs" if path.lower().endswith(SUFFIX) else "attachments"
-    branch = f"?branch={quote(head.branch, safe='')}" if head.branch != MAIN else ""
-    return f"/api/v1/spaces/{head.space}/{kind}/{quote(path)}{branch}{f'#{quote(anchor)}' if anchor else ''}"
+    asked = {"branch": head.branch} if head.branch != MAIN else {}
+    if revision_id and kind == "attachments":
+        asked["revision_id"] = revision_id
+    query = f"?{urlencode(asked)}" if asked else ""
+    return f"/api/v1/spaces/{head.space}/{kind}/{quote(path)}{query}{f'#{quote(anchor)}' if anchor else ''}"
