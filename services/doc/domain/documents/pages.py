@@ -29,7 +29,7 @@ class PageMaker:
         self._renderer = renderer
 
     async def render(self, document: Document, *, revision_id: str = "") -> Page:
-        """Bounded in time; does not block. Attachments are those of then when a revision is named. Raises PageTooDeep."""
+        """Bounded in time; does not block. With a revision, its attachments are those of then. Raises PageTooDeep."""
         head = document.head
         html = await self._renderer.render(
             document.content,
