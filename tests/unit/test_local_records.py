@@ -145,6 +145,20 @@ def test_a_free_port_is_given_and_zero_finds_one() -> None:
     assert holder(port) is None
 
 
+def test_a_port_that_a_process_has_for_something_else_is_passed_over() -> None:
+    code = (
+        "import socket; a, b = (socket.create_server(('127.0.0.1', 0)) for _ in range(2));"
+        "print(a.getsockname()[1], b.getsockname()[1], flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        one, other = map(int, process.stdout.readline().split())
+        assert listening_port(process.pid, besides=one) == other
+        assert listening_port(process.pid, besides=other) == one
+        with suppress(BrokenPipeError):
+            process.kill()
+
+
 def test_the_port_of_a_process_is_found_once_it_listens() -> None:
     code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -137,7 +137,9 @@ class Services:
             self._service(CONTROL, told={"AUTOMESH_LISTEN_PORT": str(self._control_port), **self._expected()}),
             self._service(AUTH, needs=stored),
             *(self._service(name, needs=stored) for name in (ORCHESTRATOR, DATA)),
-            self._service(DOC, needs=stored, told={"AUTOMESH_DOC_SITE_PORT": str(self._site_port)}),
+            self._service(
+                DOC, needs=stored, besides=self._site_port, told={"AUTOMESH_DOC_SITE_PORT": str(self._site_port)}
+            ),
             self._service(MODEL, needs=stored),
             *agents,
             self._gateway(frozenset(agent.name for agent in agents)),
@@ -180,6 +182,7 @@ class Services:
         needs: frozenset[str] = frozenset(),
         uses: frozenset[str] = frozenset(),
         check: Check | None = None,
+        besides: int = 0,
         told: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:
         env = {
@@ -188,7 +191,8 @@ class Services:
             "AUTOMESH_LISTEN_PORT": "0",
             **told,
         }
-        health = partial(grpc_serves, service=service, identity=self._probe_as, trust_domain=self._trust_domain)
+        identity, trust_domain = self._probe_as, self._trust_domain
+        health = partial(grpc_serves, service=service, identity=identity, trust_domain=trust_domain, besides=besides)
         return Program(
             name=name or service,
             argv=tethered([sys.executable, "-m", module or f"services.{service}"], signal.SIGTERM),

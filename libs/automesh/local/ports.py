@@ -55,11 +55,11 @@ def holder(port: int) -> tuple[int, str] | None:
     return None
 
 
-def listening_port(pid: int) -> int | None:
-    """The TCP port where a process itself listens; None while there is none."""
+def listening_port(pid: int, *, besides: int = 0) -> int | None:
+    """The TCP port where a process itself listens, `besides` one that it has for something else; None without one."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.Process(pid).net_connections("tcp"):
-            if port := _listens(connection):
+            if (port := _listens(connection)) and port != besides:
                 return port
     return None
 

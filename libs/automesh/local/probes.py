@@ -68,9 +68,11 @@ async def gateway_answers(port: int, ca_file: Path) -> Health:
     return Health(health.well, port, told or health.detail)
 
 
-async def grpc_serves(pid: int, service: str, identity: IdentityFiles, *, trust_domain: str) -> Health:
-    """grpc.health.v1 over mutual TLS, at the port where that very process listens."""
-    port = await asyncio.to_thread(listening_port, pid)
+async def grpc_serves(
+    pid: int, service: str, identity: IdentityFiles, *, trust_domain: str, besides: int = 0
+) -> Health:
+    """grpc.health.v1 over mutual TLS, at the port where that very process listens (`besides` one that is no gRPC)."""
+    port = await asyncio.to_thread(listening_port, pid, besides=besides)
     if port is None:
         return Health(False, 0, "does not listen yet")
     import grpc  # noqa: PLC0415 - most probes need none, and it costs a third of a second
