@@ -13,6 +13,7 @@ import asyncpg
 
 from automesh.storage.postgres import Connection, Database
 from services.doc.domain.documents.document import Head, Write
+from services.doc.domain.documents.pace import paced
 from services.doc.domain.documents.path import key, target_of
 from services.doc.domain.documents.text import Text
 from services.doc.domain.errors import (
@@ -117,6 +118,8 @@ SELECT r.document_id, w.fingerprint FROM write_request w JOIN revision r USING (
  WHERE w.tenant_id = $1 AND w.request_id = $2
 """
 TRIES = 3
+Link = tuple[str, str, str, int, bool]
+"""Key and path of the target, anchor, line, and whether it is a picture."""
 _Violation = asyncpg.IntegrityConstraintViolationError
 _SWEPT = frozenset({"revision_tenant_id_sha256_fkey", "content_tenant_id_base_fkey"})
 """The body was there, unused, and was cleaned up at that moment: it is stored anew."""
@@ -130,6 +133,7 @@ class Prepared:
     text: Text
     packed: Packed
     before: Before | None
+    links: Sequence[Link]
 
     @property
     def leaves(self) -> bool:
@@ -140,7 +144,6 @@ class Prepared:
     def arguments(self) -> Sequence[object]:
         """Of MOVE and BEGIN."""
         write, text, packed = self.write, self.text, self.packed
-        links = [] if write.deleted else _links(write, text)
         left = (key(self.before.path), self.before.path) if self.before and write.expected else ("", "")
         return (
             write.tenant_id, write.branch, write.document_id, write.expected or write.merged, write.revision_id,
@@ -149,7 +152,7 @@ class Prepared:
             packed.sha256, packed.base, packed.depth, packed.size, packed.bytes,
             list(write.parents), write.change, list(write.co_authors), write.message, write.lines_added,
             write.lines_removed,
-            *([link[at] for link in links] for at in range(5)),
+            *([link[at] for link in self.links] for at in range(5)),
             sorted(text.outline.anchors), *left, write.request_id, write.fingerprint,
         )  # fmt: skip
 
@@ -202,7 +205,8 @@ class SqlWrites:
             parents = write.parents
             before = await self._contents.before(write.tenant_id, write.document_id, parents[0]) if parents else None
             packed = await self._contents.pack(write.tenant_id, write.content, before)
-            prepared.append(Prepared(write, text, packed, before))
+            links = await paced(len(write.content), _links, write, text)
+            prepared.append(Prepared(write, text, packed, before, links))
         return prepared
 
     async def write_in(self, tx: Connection, prepared: Sequence[Prepared]) -> Sequence[Head]:
@@ -287,7 +291,9 @@ class SqlWrites:
         return violation
 
 
-def _links(write: Write, text: Text) -> list[tuple[str, str, str, int, bool]]:
-    """Key and path of the target, anchor, line, and whether it is a picture; of links within the space."""
+def _links(write: Write, text: Text) -> Sequence[Link]:
+    """Of links within the space; none of what is in the trash."""
+    if write.deleted:
+        return []
     targets = [(link, target_of(link.target, write.path)) for link in text.outline.links]
     return [(key(target[0]), *target, link.line, link.picture) for link, target in targets if target is not None]
