@@ -122,3 +122,57 @@ async def editing(
     finally:
         editor.ended.cancel()
         await asyncio.gather(editor.ended, return_exceptions=True)
+
+
+class Line:
+    """A line to a service that can be cut, and mended."""
+
+    def __init__(self, target: int) -> None:
+        self._target, self.port, self.whole = target, 0, True
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """Every connection is gone, and none is made."""
+        self.whole = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self.whole = True
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.whole:
+            writer.transport.abort()
+            return
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, there}
+        await asyncio.gather(pipe(reader, there), pipe(there_reader, writer))
+        self._writers -= {writer, there}
+
+
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def line_to(served: Served) -> AsyncIterator[Line]:
+    """Channels that are made while it is open go over it."""
+    line, own = Line(served.mesh.port), served.mesh.port
+    listening = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    line.port = listening.sockets[0].getsockname()[1]
+    served.mesh.port = line.port
+    try:
+        yield line
+    finally:
+        served.mesh.port = own
+        line.cut()
+        listening.close()
+        await listening.wait_closed()

@@ -60,7 +60,7 @@ async def test_two_people_see_each_other_and_one_revision_names_both(house: Serv
     listed = await (await house.documents()).ListRevisions(
         document_service_pb2.ListRevisionsRequest(document_id=made.document_id)
     )
-    cut = [each for each in listed.revisions if each.revision_id == revision][0]
+    cut = next(each for each in listed.revisions if each.revision_id == revision)
     assert {cut.author, *cut.co_authors} == {"ann", "bob"}
 
 

@@ -1,0 +1,320 @@
+"""Live editing for programs: a text that others change at the same time, and that says whether one's own is kept.
+
+Needs pycrdt, which the package `automesh` brings along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any
+
+import grpc
+from pycrdt import Doc, Text
+
+from automesh.core.backoff import Backoff
+from automesh.core.errors import AutomationError, Unavailable, ValidationError
+from automesh.doc.v1 import editing_service_pb2 as pb
+from automesh.doc.v1 import editing_service_pb2_grpc as rpc
+from automesh.mesh.errors import DETAILS_KEY, from_rpc_error
+from automesh.sdk.connection import Connection
+
+PIECE = 256 * 1024
+"""Characters that are sent in one update; a message may have four times as many bytes."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+_JOINED_WITHIN_S = 30.0
+_TAKEN = {"joined", "update", "acknowledged", "presence", "saved", "not_saved"}
+
+
+class SaveState(StrEnum):
+    """How one's own changes stand."""
+
+    SAVED = "saved"
+    """All of them are durable."""
+    SAVING = "saving"
+    """Some are on their way."""
+    NOT_SAVED = "not saved"
+    """Some are not kept: see `trouble`, and tell people so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """Where somebody else is; `state` is what the editors understand among themselves."""
+
+    user: str
+    state: bytes
+
+
+class Editor:
+    """One document, open for editing: `async with Editor(connection, document_id) as editor`.
+
+    Positions are characters (Unicode code points) of `text`. A lost connection is made again, and nothing that was
+    written meanwhile is lost. Errors that no new connection mends end the editor; `text` stays as it was.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        document_id: str,
+        branch: str = "",
+        *,
+        on_change: Callable[[Editor], None] | None = None,
+    ) -> None:
+        """`on_change` is called whenever `text`, `state`, `revision` or `others` may have changed."""
+        self._connection, self._document_id, self._branch = connection, document_id, branch
+        self._on_change = on_change
+        self._stub = rpc.EditingServiceStub(connection.channel("doc"))
+        self._doc: Doc[Text] = Doc()
+        self._content = self._doc.get("content", type=Text)
+        self._pending: dict[int, bytes] = {}
+        """What is not durable yet, by number."""
+        self._number = 0
+        self._outgoing: asyncio.Queue[pb.EditDocumentRequest | None] | None = None
+        self._refused = False
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._begun = False
+        self.trouble = ""
+        """Why something is not saved, and what to do."""
+        self.revision = ""
+        """The revision that was cut last."""
+        self.others: dict[str, Somebody] = {}
+        """Who else is there, by client."""
+
+    async def __aenter__(self) -> Editor:
+        """Raises the error that the service refuses with."""
+        self._task = asyncio.create_task(self._run(), name=f"edit {self._document_id}")
+        try:
+            async with asyncio.timeout(_JOINED_WITHIN_S):
+                await self._until(lambda: self._begun)
+        except TimeoutError:
+            await self._end()
+            raise Unavailable("the document could not be opened in time: try again") from None
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits for a moment for what is on its way; look at `state` before, to be sure."""
+        if error is None and self.state is SaveState.SAVING:
+            with suppress(TimeoutError, AutomationError):
+                await self.settled(timeout_s=FIRST_PAUSE_S)
+        await self._end()
+
+    @property
+    def text(self) -> str:
+        """As it reads here."""
+        return str(self._content)
+
+    @property
+    def state(self) -> SaveState:
+        """How one's own changes stand."""
+        if self.trouble:
+            return SaveState.NOT_SAVED
+        return SaveState.SAVING if self._pending else SaveState.SAVED
+
+    def insert(self, at: int, text: str) -> None:
+        """Puts a text before the character at a position."""
+        self.replace(at, at, text)
+
+    def delete(self, start: int, end: int) -> None:
+        """Takes out characters `start` to `end` (not included)."""
+        self.replace(start, end, "")
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        """Puts a text in the place of characters `start` to `end` (not included)."""
+        now = self.text
+        if not 0 <= start <= end <= len(now):
+            raise ValidationError(f"characters {start} to {end} are no part of a text of {len(now)}", field="start")
+        first, last = len(now[:start].encode()), len(now[:end].encode())
+        if last > first:
+            self._change(lambda content: content.__delitem__(slice(first, last)))
+        for begin in range(0, len(text), PIECE):
+            piece = text[begin : begin + PIECE]
+            place = first
+            self._change(lambda content, place=place, piece=piece: content.insert(place, piece))  # type: ignore[misc]
+            first += len(piece.encode())
+
+    def show(self, state: bytes) -> None:
+        """Where one is, for the others to see; at most 4 KiB."""
+        self._send(pb.EditDocumentRequest(presence=pb.Presence(state=state)))
+
+    async def save(self, message: str = "", *, timeout_s: float = 30.0) -> str:
+        """Cuts a revision; which one. Raises ValidationError with what it was refused for, TimeoutError."""
+        await self.settled(timeout_s=timeout_s)
+        before, self.revision, self.trouble = self.revision, "", ""
+        self._send(pb.EditDocumentRequest(save=pb.Save(message=message)))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._until(lambda: bool(self.revision or self.trouble))
+        finally:
+            self.revision = self.revision or before
+        if self.trouble:
+            raise ValidationError(self.trouble, field="content")
+        return self.revision
+
+    async def settled(self, *, timeout_s: float = 30.0) -> None:
+        """Returns once all own changes are durable. Raises ValidationError when some are refused, TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            await self._until(lambda: not self._pending or self._refused)
+        if self._refused:
+            raise ValidationError(self.trouble, field="content")
+
+    async def start_over(self) -> str:
+        """Puts one's own text aside, and begins again with what the service has; returns the text that was put aside.
+
+        The way out after a refusal, and when the room has begun anew: put the changes in again where they belong.
+        """
+        aside = self.text
+        await self._end()
+        self._doc = Doc()
+        self._content = self._doc.get("content", type=Text)
+        self._pending.clear()
+        self._begun = self._refused = False
+        self.trouble = self.revision = ""
+        await self.__aenter__()
+        return aside
+
+    async def changed(self, *, timeout_s: float = 30.0) -> None:
+        """Returns with the next thing that happens. Raises TimeoutError, and the error that the editor ended with."""
+        async with asyncio.timeout(timeout_s):
+            self._changed.clear()
+            await self._wait()
+
+    # ------------------------------------------------------------------ the stream
+    def _change(self, do: Callable[[Text], None]) -> None:
+        before = self._doc.get_state()
+        with self._doc.transaction():
+            do(self._content)
+        self._number += 1
+        self._pending[self._number] = self._doc.get_update(before)
+        self._send(_numbered(self._number, self._pending[self._number]))
+        self._notify()
+
+    def _send(self, request: pb.EditDocumentRequest) -> None:
+        """While there is no connection, updates wait in `_pending`; all else is of the moment."""
+        if self._outgoing is not None:
+            self._outgoing.put_nowait(request)
+
+    async def _run(self) -> None:
+        backoff = Backoff(first_s=FIRST_PAUSE_S, most_s=LONGEST_PAUSE_S)
+        while True:
+            try:
+                async with self._stream() as said:
+                    async for message in said:
+                        backoff.reset()
+                        self._take(message)
+            except Unavailable as error:
+                self.trouble = self.trouble or (f"{error.message}: trying again" if self._pending else "")
+            except AutomationError as error:
+                self.trouble = error.message
+                raise
+            finally:
+                self._outgoing = None
+            self.others.clear()
+            self._notify()
+            await asyncio.sleep(backoff.next_s())
+
+    @asynccontextmanager
+    async def _stream(self) -> AsyncGenerator[AsyncIterable[pb.EditDocumentResponse]]:
+        self._outgoing = asyncio.Queue()
+        vector = self._doc.get_state() if self._begun else b""
+        join = pb.Join(document_id=self._document_id, branch=self._branch, state_vector=vector)
+        self._outgoing.put_nowait(pb.EditDocumentRequest(join=join))
+        for number, update in self._pending.items():  # what arrived already does no harm
+            self._outgoing.put_nowait(_numbered(number, update))
+        call = self._stub.EditDocument(_requests(self._outgoing), metadata=await self._connection.metadata())
+        try:
+            yield call
+        except grpc.aio.AioRpcError as error:
+            if any(key == DETAILS_KEY for key, _ in _pairs(error)):
+                raise from_rpc_error(error) from error
+            # Nobody of ours has said it: the connection broke, which gRPC calls by many names.
+            raise Unavailable(error.details() or "the connection was lost") from error
+        finally:
+            call.cancel()
+
+    def _take(self, message: pb.EditDocumentResponse) -> None:
+        kind = message.WhichOneof("said")
+        take: Callable[[Any], None] | None = getattr(self, f"_{kind}", None) if kind in _TAKEN else None
+        if take is not None:  # a newer service may say more
+            take(getattr(message, str(kind)))
+        self._notify()
+
+    def _joined(self, joined: pb.Joined) -> None:
+        self._update(joined.update)
+        self._begun = True
+        self.revision = self.revision or joined.head
+        self._fine()
+
+    def _update(self, update: bytes) -> None:
+        self._doc.apply_update(update)
+
+    def _saved(self, saved: pb.Saved) -> None:
+        self.revision = saved.revision_id
+        self._fine()
+
+    def _fine(self) -> None:
+        if not self._refused:
+            self.trouble = ""
+
+    def _acknowledged(self, number: int) -> None:
+        for each in [each for each in self._pending if each <= number]:
+            del self._pending[each]
+        self._fine()
+
+    def _presence(self, there: pb.Presence) -> None:
+        if there.gone:
+            self.others.pop(there.client, None)
+        else:
+            self.others[there.client] = Somebody(there.user, there.state)
+
+    def _not_saved(self, told: pb.NotSaved) -> None:
+        self.trouble = told.message
+        self._refused = self._refused or told.reason in {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}
+
+    def _notify(self) -> None:
+        self._changed.set()
+        if self._on_change is not None:
+            self._on_change(self)
+
+    async def _until(self, check: Callable[[], bool]) -> None:
+        while not check():
+            self._changed.clear()
+            await self._wait()
+
+    async def _wait(self) -> None:
+        assert self._task is not None  # noqa: S101 - only inside of `async with`
+        waiting = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._task.done() and not self._changed.is_set():
+            await self._task
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _numbered(number: int, update: bytes) -> pb.EditDocumentRequest:
+    return pb.EditDocumentRequest(update=pb.Update(number=number, update=update))
+
+
+async def _requests(waiting: asyncio.Queue[pb.EditDocumentRequest | None]) -> AsyncIterator[pb.EditDocumentRequest]:
+    while (request := await waiting.get()) is not None:
+        yield request
+
+
+def _pairs(error: grpc.aio.AioRpcError) -> Sequence[tuple[str, object]]:
+    trailing: Any = error.trailing_metadata() or ()  # the stubs do not say that its items are pairs
+    return list(trailing)

@@ -1,0 +1,123 @@
+"""The typed editor for programs, against a real service."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from automesh.core.errors import AutomationError, NotFound, ValidationError
+from automesh.sdk.editing import Editor, SaveState
+from automesh.storage.postgres import ENGINE
+from automesh.testing.orchestrator import FakeConnection
+from automesh.testing.postgres import PostgresForTests
+from tests.integration.doc.doc_house import Served, doc_service
+from tests.integration.doc.doc_house_editing import line_to
+
+pytestmark = pytest.mark.postgres
+SLOW = {"editing_idle_s": 600, "max_page_bytes": 400_000}
+
+
+@pytest.fixture
+async def slow(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Served]:
+    async with doc_service(postgres, tmp_path, options=SLOW) as served:
+        await served.space()
+        yield served
+
+
+async def connection(served: Served, user: str = "ann") -> FakeConnection:
+    return FakeConnection(await served.channel(user), authorization="")
+
+
+async def test_two_programs_write_one_text(slow: Served) -> None:
+    made = await slow.write(content="Grüße, 😀!\n")
+    async with (
+        Editor(await connection(slow), made.document_id) as ann,
+        Editor(await connection(slow, "bob"), made.document_id) as bob,
+    ):
+        ann.insert(7, "liebe ")
+        assert ann.state is SaveState.SAVING
+        await ann.settled()
+        assert ann.state is SaveState.SAVED
+        while bob.text != "Grüße, liebe 😀!\n":
+            await bob.changed()
+        bob.replace(13, 14, "Welt")
+        await bob.settled()
+        revision = await bob.save("a better greeting")
+        while ann.text != "Grüße, liebe Welt!\n" or ann.revision != revision:
+            await ann.changed()
+    found = await slow.read(made.document_id)
+    assert (found.content, found.head) == ("Grüße, liebe Welt!\n", revision)
+
+
+async def test_others_are_seen_and_seen_to_leave(slow: Served) -> None:
+    made = await slow.write()
+    async with Editor(await connection(slow), made.document_id) as ann:
+        async with Editor(await connection(slow, "bob"), made.document_id) as bob:
+            bob.show(b"line 7")
+            while not ann.others:
+                await ann.changed()
+            assert [(each.user, each.state) for each in ann.others.values()] == [("bob", b"line 7")]
+        while ann.others:
+            await ann.changed()
+
+
+async def test_what_is_refused_says_so_and_one_can_start_over(slow: Served) -> None:
+    made = await slow.write(content="small\n")
+    seen: list[SaveState] = []
+    async with Editor(
+        await connection(slow), made.document_id, on_change=lambda editor: seen.append(editor.state)
+    ) as ann:
+        ann.insert(0, "x" * 500_000)
+        with pytest.raises(ValidationError, match="larger than is allowed"):
+            await ann.settled()
+        assert (ann.state, seen[-1]) == (SaveState.NOT_SAVED, SaveState.NOT_SAVED)
+        aside = await ann.start_over()
+        assert len(aside) > 500_000
+        ann.insert(0, "still ")
+        await ann.settled()
+        assert ann.state is SaveState.SAVED
+        await ann.save()
+    found = await slow.read(made.document_id)  # the first pieces had room, the last one had not
+    assert found.content.startswith("still x")
+    assert found.size < 400_000
+
+
+async def test_what_was_written_without_a_connection_is_kept(slow: Served) -> None:
+    made = await slow.write(content="one\n")
+    async with line_to(slow) as line, Editor(await connection(slow), made.document_id) as ann:
+        ann.insert(4, "two\n")
+        await ann.settled()
+        line.cut()
+        ann.insert(8, "three\n")
+        while ann.state is not SaveState.NOT_SAVED:
+            await ann.changed()
+        assert "trying again" in ann.trouble
+        ann.insert(14, "four\n")
+        line.mend()
+        await ann.settled()
+        assert (ann.state, ann.trouble) == (SaveState.SAVED, "")
+        await ann.save()
+    assert (await slow.read(made.document_id)).content == "one\ntwo\nthree\nfour\n"
+
+
+async def test_a_room_that_has_begun_anew_ends_the_editor_and_keeps_its_text(slow: Served) -> None:
+    made = await slow.write(content="one\n")
+    async with line_to(slow) as line, Editor(await connection(slow), made.document_id) as ann:
+        line.cut()
+        ann.insert(0, "mine ")
+        await slow.database.execute("DELETE FROM edit_room", tenant=ENGINE)
+        line.mend()
+        with pytest.raises(AutomationError) as error:
+            await ann.settled()
+        assert error.value.reason == "ROOM_BEGAN_ANEW", error.value.message
+        assert (ann.text, ann.state) == ("mine one\n", SaveState.NOT_SAVED)
+        assert await ann.start_over() == "mine one\n"
+        ann.insert(0, "mine ")
+        await ann.save()
+    assert (await slow.read(made.document_id)).content == "mine one\n"
+
+
+async def test_a_document_that_is_not_there_cannot_be_opened(slow: Served) -> None:
+    with pytest.raises(NotFound):
+        async with Editor(await connection(slow), "doc_unknown"):
+            pass
