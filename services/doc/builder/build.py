@@ -11,8 +11,8 @@ from typing import Any
 
 from automesh.core.errors import AutomationError
 from services.doc.builder import search_index
-from services.doc.builder.apart import Apart
 from services.doc.builder.addresses import INDEX, OWN, href, html_path
+from services.doc.builder.apart import Apart
 from services.doc.builder.checks import Verdict, verdict
 from services.doc.builder.files import HTML, File, Files
 from services.doc.builder.job import Job
@@ -27,7 +27,7 @@ NOT_FOUND = f"{OWN}404.html"
 ROOT_MARK = "/~root~/"
 """Stands for the top of the site in the page for what is not there: who serves it knows where that is."""
 MAX_CHECKS = 200
-TELL_EVERY = 50
+TELL_EVERY, MAX_LANGUAGE = 50, 20
 ENOUGH_TO_SHARE = 40
 """Pages that are worth a second process."""
 
@@ -153,7 +153,7 @@ class Builder:
         self.files.add(overview, layout.page(overview, told, f'<ul class="list">{"".join(rows)}</ul>', tree=tree), HTML)
 
     def _write_missing(self, navigation: Navigation, layout: Layout) -> None:
-        words = "<p>There is no page at this address. It may have moved: look for it by its words, or begin at the start.</p>"
+        words = "<p>There is no page at this address. It may have moved: look for it by its words, or begin anew.</p>"
         told = _told("Not found", [])
         tree = navigation.closed(INDEX)
         page = layout.page(INDEX, told, words, tree=tree).decode()
@@ -218,7 +218,7 @@ def _contents(page: Page) -> list[dict[str, Any]]:
 
 def _language(page: Page) -> str:
     said = page.matter.text("lang")
-    return said if said.replace("-", "").isalnum() and len(said) <= 20 else "en"
+    return said if said.replace("-", "").isalnum() and len(said) <= MAX_LANGUAGE else "en"
 
 
 def _told(title: str, trail: Sequence[Entry]) -> dict[str, Any]:
@@ -235,4 +235,5 @@ def _told(title: str, trail: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _row(address: str, label: str, words: str) -> str:
-    return f'<li><a href="{html.escape(address)}">{html.escape(label)}</a>{f"<p>{html.escape(words)}</p>" if words else ""}</li>'
+    said = f"<p>{html.escape(words)}</p>" if words else ""
+    return f'<li><a href="{html.escape(address)}">{html.escape(label)}</a>{said}</li>'

@@ -53,8 +53,7 @@ class Navigation:
     def trail(self, file: str) -> list[Entry]:
         """The folders above a page, the home first; without the page itself."""
         folder, trail = folder_of(file), [self.root]
-        for match in re.finditer("/", folder):
-            trail.append(self._folders[folder[: match.end()]])
+        trail += [self._folders[folder[: match.end()]] for match in re.finditer("/", folder)]
         return [entry for entry in trail if entry.file != file]
 
     def neighbours(self, file: str) -> tuple[Entry | None, Entry | None]:

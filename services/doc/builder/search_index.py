@@ -155,7 +155,7 @@ def found(files: Mapping[str, bytes], query: str) -> list[str]:
 def _page_of(files: Mapping[str, bytes], index: Mapping[str, list[str]], number: int) -> str:
     chunk, at = divmod(number, SECTIONS_A_CHUNK)
     rows = orjson.loads(files[FOLDER + index["chunks"][chunk]])
-    return index["pages"][rows[at][0]][0]
+    return str(index["pages"][rows[at][0]][0])
 
 
 def _json(value: object) -> bytes:

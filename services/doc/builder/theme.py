@@ -9,6 +9,8 @@ LIGHT, DARK = (255, 255, 255), (20, 22, 28)
 ENOUGH = 4.5
 """The contrast that WCAG AA asks for."""
 DEFAULT = "#3451b2"
+MIDDLE, LINEAR_UNTIL = 0.5, 0.03928
+"""Of luminance, and of sRGB's curve."""
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 Rgb = tuple[int, int, int]
@@ -23,7 +25,7 @@ def accent_css(accent: str) -> str:
 
 def readable(colour: Rgb, ground: Rgb) -> Rgb:
     """The colour, moved towards black or white until it can be read."""
-    towards = 0 if _luminance(ground) > 0.5 else 255
+    towards = 0 if _luminance(ground) > MIDDLE else 255
     for step in range(21):
         share = step / 20
         mixed = (_mix(colour[0], towards, share), _mix(colour[1], towards, share), _mix(colour[2], towards, share))
@@ -40,7 +42,7 @@ def contrast(one: Rgb, other: Rgb) -> float:
 
 def _luminance(colour: Rgb) -> float:
     parts = [value / 255 for value in colour]
-    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (part / 12.92 if part <= LINEAR_UNTIL else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 

@@ -61,7 +61,13 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
         addresses=addresses,
     )
     publisher = SitePublisher(
-        SqlSiteStore(database), core.branches, core.directory, core.doorbell, addresses, keys, make_id=options.make_id
+        SqlSiteStore(database),
+        core.branches,
+        core.directory,
+        doorbell=core.doorbell,
+        addresses=addresses,
+        keys=keys,
+        make_id=options.make_id,
     )
     shelf = Shelf(SqlPublishedSites(database, contents))
     told = _telling(core)

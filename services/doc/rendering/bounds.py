@@ -15,12 +15,13 @@ MAX_FOOTNOTES = 20_000
 MAX_HEADINGS = 5_000
 MAX_HTML = 48 * 1024 * 1024
 
-_QUOTES = re.compile(r"^(?:[ \t]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)*>){%d}" % (MAX_QUOTES + 1), re.MULTILINE)
+_QUOTES = re.compile(rf"^(?:[ \t]*(?:(?:[-+*]|\d{{1,9}}[.)])[ \t]+)*>){{{MAX_QUOTES + 1}}}", re.MULTILINE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]*)")
-_UNCOUNTED = frozenset(
-    "area base br col embed hr img input link meta param source track wbr "  # have no end
-    "p li dt dd td th tr thead tbody tfoot option colgroup".split()  # end by themselves
-)
+_UNCOUNTED = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
+    "wbr",  # these have no end
+    "p", "li", "dt", "dd", "td", "th", "tr", "thead", "tbody", "tfoot", "option", "colgroup",  # end by themselves
+})  # fmt: skip
 
 
 def check_text(content: str, headings: int) -> None:

@@ -82,13 +82,13 @@ def _text_of(rest: str, level: str) -> str:
 
 
 class _Pictures:
-    """Pictures of other hosts become links: a reader's browser asks nobody by itself. Inside of a link only words stay."""
+    """Pictures of other hosts become links: a reader's browser asks nobody by itself. In a link only words stay."""
 
     def __init__(self, foreign: str) -> None:
         self._foreign, self._in_link = foreign, False
 
     def __call__(self, match: re.Match[str]) -> str:
-        opening, closing, attributes = match.groups()
+        opening, _, attributes = match.groups()
         if attributes is None:
             self._in_link = bool(opening)
             return match[0]

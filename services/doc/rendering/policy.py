@@ -9,15 +9,18 @@ import nh3
 
 from services.doc.domain.markdown.renderer import Resolve
 
-TAGS = frozenset(
-    "a abbr b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div dl dt em figcaption figure "
-    "h1 h2 h3 h4 h5 h6 hr i img input ins kbd li mark ol p pre q rp rt ruby s samp section small span strong sub summary "
-    "sup table tbody td tfoot th thead time tr u ul var wbr".split()
-)
+TAGS = frozenset({
+    "a", "abbr", "b", "bdi", "bdo", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "del",
+    "details", "dfn", "div", "dl", "dt", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+    "i", "img", "input", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "rp", "rt", "ruby", "s", "samp",
+    "section", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead",
+    "time", "tr", "u", "ul", "var", "wbr",
+})  # fmt: skip
 """Without form, svg, math, style, iframe, object, video: they run, load or deceive."""
-DROPPED_WITH_CONTENT = frozenset(
-    "script style template title textarea xmp noscript noframes noembed plaintext iframe object svg math select head".split()
-)
+DROPPED_WITH_CONTENT = frozenset({
+    "script", "style", "template", "title", "textarea", "xmp", "noscript", "noframes", "noembed", "plaintext",
+    "iframe", "object", "svg", "math", "select", "head",
+})  # fmt: skip
 _ANYWHERE = frozenset({"id", "title", "lang", "dir", "class"})
 _ATTRIBUTES = {
     "*": _ANYWHERE,

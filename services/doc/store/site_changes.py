@@ -15,11 +15,11 @@ AT_ONCE, ASKED_AT_ONCE = 1000, 20
 MESSAGE = "main has changed"
 
 POSITION = "SELECT sequence FROM follower WHERE name = $1"
-BEGIN = f"INSERT INTO follower (name, sequence) SELECT $1, ({LATEST}) ON CONFLICT DO NOTHING"
+BEGIN = "INSERT INTO follower (name, sequence) SELECT $1, ({LATEST}) ON CONFLICT DO NOTHING".replace("{LATEST}", LATEST)
 MOVE = "UPDATE follower SET sequence = $2 WHERE name = $1"
-SEEN = f"""
+SEEN = """
 SELECT sequence, tenant_id, space FROM change WHERE sequence > $1 AND {SETTLED} ORDER BY sequence LIMIT $2
-"""
+""".replace("{SETTLED}", SETTLED)
 MARK = """
 UPDATE site s SET changed_at = coalesce(s.changed_at, now()), last_change_at = now()
   FROM unnest($1::text[], $2::text[]) AS c (tenant_id, space)

@@ -1,4 +1,4 @@
-"""Releases to be built, in SQL. `attempt` is in the WHERE of all that a builder writes: one that was away too long stops."""
+"""Releases to be built, in SQL. `attempt` is in the WHERE of all that a builder writes."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ UPDATE release SET attempt = attempt + 1, leased_until = now() + make_interval(s
 RETURNING *, false AS is_current
 """
 MINE = "WHERE release_id = $1 AND attempt = $2 AND state = 'BUILDING'"
-RENEW = f"""
-UPDATE release SET leased_until = now() + make_interval(secs => $3), step = $4, fraction = $5 {MINE} RETURNING release_id
-"""
-LET_GO = f"UPDATE release SET leased_until = NULL, attempt = attempt - 1, step = '', fraction = 0 {MINE}"
-FAIL = f"""
+RENEW = """
+UPDATE release SET leased_until = now() + make_interval(secs => $3), step = $4, fraction = $5
+ {MINE} RETURNING release_id
+""".replace("{MINE}", MINE)
+LET_GO = "UPDATE release SET leased_until = NULL, attempt = attempt - 1, step = '', fraction = 0 {MINE}".replace(
+    "{MINE}", MINE
+)
+FAIL = """
 UPDATE release SET state = 'FAILED', failure = $3, checks = $4, leased_until = NULL, ended_at = now() {MINE}
 RETURNING release_id
-"""
-READY = f"""
-UPDATE release SET state = 'READY', digest = $3, pages = $4, files = $5, size = $6, checks = $7, step = '', fraction = 1,
-                   leased_until = NULL, ended_at = now() {MINE} RETURNING release_id
-"""
+""".replace("{MINE}", MINE)
+READY = """
+UPDATE release SET state = 'READY', digest = $3, pages = $4, files = $5, size = $6, checks = $7, step = '',
+                   fraction = 1, leased_until = NULL, ended_at = now() {MINE} RETURNING release_id
+""".replace("{MINE}", MINE)
 FILES = """
 INSERT INTO release_file (tenant_id, release_id, path, sha256, content_type, attachment, location, document)
 SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[], $6::bool[], $7::text[], $8::text[])

@@ -1,4 +1,4 @@
-"""Sites in SQL. What readers see is `site.current`; whoever changes it holds the row, and leaves a line in site_switch."""
+"""Sites in SQL. What readers see is `site.current`; who changes it holds the row, and leaves a line in site_switch."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ SWITCHES = """
 SELECT * FROM site_switch WHERE tenant_id = $1 AND space = $2 AND ($3::bigint IS NULL OR number < $3)
  ORDER BY number DESC LIMIT $4
 """
-BEFORE = f"""{RELEASE}
+BEFORE = """{RELEASE}
  WHERE r.tenant_id = $1 AND r.space = $2 AND r.state = 'READY' AND NOT r.preview AND r.published_at IS NOT NULL
    AND s.current IS DISTINCT FROM r.release_id
    AND ($3::text IS NULL OR r.created_at < (SELECT created_at FROM release WHERE release_id = $3))
  ORDER BY r.created_at DESC, r.release_id DESC LIMIT 1
-"""
+""".replace("{RELEASE}", RELEASE)
 SET_CURRENT = "UPDATE site SET current = $3 WHERE tenant_id = $1 AND space = $2"
 SET_PUBLISHED = "UPDATE release SET published_at = clock_timestamp() WHERE release_id = $1"
 LOG = """
-INSERT INTO site_switch (tenant_id, space, release_id, previous, actor, reason, rollback) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO site_switch (tenant_id, space, release_id, previous, actor, reason, rollback)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 PAUSE = "UPDATE site SET paused = $3 WHERE tenant_id = $1 AND space = $2 AND auto_publish"
 RESUME = """

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from services.doc.domain.publishing.site import ReleaseFile
 
 PAGE_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 """Of what people have uploaded: a drawing shows, and runs nothing."""
@@ -82,10 +82,12 @@ def moved(location: str, status: int = 301) -> Answer:
 
 def plain_page(status: int, title: str, words: str, extra: Sequence[tuple[str, str]] = ()) -> Answer:
     """A page where no site is that could have one."""
+    shown = html.escape(title)
     body = (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"</head>\n<body><main><h1>{html.escape(title)}</h1><p>{html.escape(words)}</p></main></body>\n</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{shown}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"></head>'
+        f"\n<body><main><h1>{shown}</h1><p>{html.escape(words)}</p></main></body>\n</html>\n"
     )
     headers = [
         ("content-type", "text/html; charset=utf-8"),

@@ -1,14 +1,17 @@
 """Publishing, from the request to what readers see, and back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from automesh.doc.v1 import branch_service_pb2 as branch_pb
 from automesh.doc.v1 import site_pb2
 from automesh.doc.v1 import site_service_pb2 as pb
 from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.publishing.errors import NothingToRollBack, ReleaseNotFound, SiteChanged
+from services.doc.store.site_queue import SqlReleaseQueue
 from tests.integration.doc.doc_house import invalid, refused
 from tests.integration.doc.doc_house_sites import Published, publishing
 
@@ -79,7 +82,6 @@ async def test_a_rollback_shows_the_release_before_in_one_call_and_pauses_auto_p
 async def test_a_preview_leaves_readers_where_they_are_and_opens_by_a_link(site: Published) -> None:
     await site.publish()
     branches = await site.doc.branches()
-    from automesh.doc.v1 import branch_service_pb2 as branch_pb  # noqa: PLC0415
 
     await branches.CreateBranch(branch_pb.CreateBranchRequest(space="handbook", branch="draft"))
     await site.doc.write("draft.md", "# Draft\n\nOnly here.\n", branch="draft")
@@ -177,7 +179,6 @@ async def test_only_as_many_releases_as_wanted_are_kept_and_the_current_always(s
     await site.choose(keep=2)
     releases = [await site.publish() for _ in range(4)]
     core = site.doc.engine.core
-    from services.doc.store.site_queue import SqlReleaseQueue  # noqa: PLC0415
 
     assert await SqlReleaseQueue(core.outside.database).clean_up() == 2
     stub = await site.sites()
@@ -209,7 +210,6 @@ async def test_merges_publish_by_themselves_and_after_a_rollback_only_once_that_
 
 async def _newest(site: Published, count: int) -> site_pb2.Release:
     """The newest of `count` releases, once it is there and current."""
-    import asyncio  # noqa: PLC0415
 
     stub = await site.sites()
     async with asyncio.timeout(20):

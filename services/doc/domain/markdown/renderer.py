@@ -26,7 +26,8 @@ class Renderer(Protocol):
     def render(self, content: str, *, resolve: Resolve) -> str:
         """A fragment without anything that can run or that loads by itself from elsewhere. Raises PageTooDeep.
 
-        Headings have the anchors that `outline` gives them. A link that leads nowhere keeps its text and loses its address.
+        Headings have the anchors that `outline` gives them. A link that leads nowhere keeps its text
+        and loses its address.
         """
         ...
 

@@ -174,7 +174,7 @@ class PageViews(Protocol):
     """Hears which published pages were sent to whom."""
 
     def seen(self, tenant_id: str, space: str, path: str, visitor: str, *, robot: bool) -> None:
-        """`path` is the document's. `visitor` is told apart for a day only, and not kept. Takes no time, never fails."""
+        """`path` is the document's; `visitor` tells readers apart for a day. Takes no time, never fails."""
         ...
 
 

@@ -40,10 +40,10 @@ class SitePublisher:
         sites: SiteStore,
         branches: BranchStore,
         directory: SpaceDirectory,
+        *,
         doorbell: Doorbell,
         addresses: SiteAddresses,
         keys: LinkKeys,
-        *,
         make_id: Callable[[str], str],
     ) -> None:
         self._sites, self._branches, self._directory, self._doorbell = sites, branches, directory, doorbell
@@ -60,7 +60,7 @@ class SitePublisher:
         request_id: str = "",
         wait_s: float = 0.0,
     ) -> Release:
-        """A release of the branch, which readers are switched to once it is built and checked, unless it is a preview."""
+        """A release of the branch; once it is built and checked, readers are switched to it, unless it is a preview."""
         await self._directory.find(person, space, MemberRole.WRITER)
         await self._branches.get(person.tenant_id, space, branch)
         if len(request_id) > MAX_REQUEST_ID or "\x00" in request_id:
