@@ -36,7 +36,8 @@ class Docstring:
     @property
     def summary(self) -> str:
         """The first sentence or paragraph, in one line."""
-        first = " ".join(self.text.strip().partition("\n\n")[0].split())
+        paragraphs = (each.strip() for each in self.text.split("\n\n"))
+        first = " ".join(next((each for each in paragraphs if each and not each.startswith("..")), "").split())
         end = re.search(r"(?<=[^.\s])\.(?=\s+[A-Z])", first)
         return first[: end.end()] if end else first
 

@@ -12,6 +12,7 @@ Link = Callable[[str], str]
 _INLINE = re.compile(
     r":(?:[a-z]+:)?(?:class|func|meth|mod|attr|data|exc|obj|const|ref|doc|term|pep|rfc):`(?P<role>[^`]+)`"
     r"|`(?P<words>[^`<]+?)\s*<(?P<url>https?://[^>\s]+)>`_{1,2}"
+    r"|(?<!`)`(?P<reference>[^`<>]+)`_{1,2}(?!\w)"
     r"|(?P<ticks>`+)(?P<code>.+?)(?P=ticks)",
     re.DOTALL,
 )
@@ -45,10 +46,12 @@ def inline(text: str, link: Link) -> str:
 
 def _marked(match: re.Match[str], link: Link) -> str:
     if match["role"]:
-        return _of_role(match["role"], link)
+        return _of_role(" ".join(match["role"].split()), link)
     if match["url"]:
-        return f"[{match['words'].strip()}]({match['url']})"
-    text = match["code"].strip()
+        return f"[{' '.join(match['words'].split())}]({match['url']})"
+    if match["reference"]:
+        return _plain(match["reference"])
+    text = " ".join(match["code"].split())  # on one line: the next could begin with something that ends the code
     return _code(text, link) if text else ""
 
 
@@ -95,28 +98,44 @@ class _Blocks:
             stripped = line.strip()
             if fence := _FENCE.match(stripped):
                 yield from self._fenced(_indent(line), fence[1], fence[2] or "text")
-            elif directive := _DIRECTIVE.match(stripped):
-                yield from self._directive(line, directive[1], directive[2])
+            elif stripped.startswith(".. "):
+                yield from self._directive(line, stripped)
             elif stripped.startswith(">>>"):
                 yield from self._session()
-            elif self._is_title():
-                yield f"**{stripped.strip('*')}**"
-                self._at += 2
-            elif heading := _HEADING.match(stripped):
-                yield f"**{heading[1].strip('*')}**"
-                self._at += 1
+            elif self._is_title() or _HEADING.match(stripped):
+                yield self._bold(stripped)
+            elif stripped:
+                yield from self._paragraph()
             else:
-                yield from self._text(line)
+                yield ""
+                self._at += 1
 
-    def _text(self, line: str) -> Iterator[str]:
-        self._at += 1
-        if _UNDERLINE.fullmatch(line.strip()) or _RULE.fullmatch(line):
-            return  # a rule, or what is left of a table's border: below a line it would make a heading of it
-        literal = line.rstrip().endswith("::")
-        line = _HEADING_WITHIN.sub(r"\1\\\2", line.rstrip())
-        yield inline(line.removesuffix(":") if literal else line, self._link)
+    def _bold(self, line: str) -> str:
+        heading = None if self._is_title() else _HEADING.match(line)
+        self._at += 1 if heading else 2
+        return f"**{(heading[1] if heading else line).strip('*')}**"
+
+    def _paragraph(self) -> Iterator[str]:
+        lines: list[str] = []
+        margin = _indent(self._lines[self._at])
+        while self._at < len(self._lines) and self._lines[self._at].strip() and not (lines and self._is_special()):
+            line = self._lines[self._at].rstrip()
+            self._at += 1
+            if not _UNDERLINE.fullmatch(line.strip()) and not _RULE.fullmatch(line):
+                # Neither a rule nor what is left of a table's border: below a line it would make a heading of it.
+                lines.append(_HEADING_WITHIN.sub(r"\1\\\2", line))
+        literal = bool(lines) and lines[-1].endswith("::")
         if literal:
-            yield from self._literal(_indent(line), "")
+            lines[-1] = lines[-1].removesuffix(":")
+        if lines:
+            yield inline("\n".join(lines), self._link)
+        if literal:
+            yield from self._literal(margin, "")
+
+    def _is_special(self) -> bool:
+        stripped = self._lines[self._at].strip()
+        starts = stripped.startswith((">>>", ".. ")) or _FENCE.match(stripped) or _HEADING.match(stripped)
+        return bool(starts) or self._is_title()
 
     def _fenced(self, margin: int, fence: str, language: str) -> Iterator[str]:
         indent = " " * margin
@@ -130,8 +149,10 @@ class _Blocks:
             yield _at(now, indent)
         yield f"{indent}{fence}"
 
-    def _directive(self, line: str, name: str, argument: str) -> Iterator[str]:
+    def _directive(self, line: str, stripped: str) -> Iterator[str]:
         self._at += 1
+        match = _DIRECTIVE.match(stripped)
+        name, argument = (match[1], match[2]) if match else ("", "")
         if name in _CODE_DIRECTIVES:
             yield from self._literal(_indent(line), argument.strip() or "python")
         elif name in _NOTICES:
@@ -139,7 +160,7 @@ class _Blocks:
             text = " ".join(each.strip() for each in body if each.strip())
             yield f"**{_NOTICES[name]}:** {inline(text, self._link)}"
         else:
-            self._indented(_indent(line))  # a picture, an index, ...: nothing that Markdown has
+            self._indented(_indent(line))  # a picture, a comment, the target of a link: nothing that Markdown has
 
     def _session(self) -> Iterator[str]:
         indent = " " * _indent(self._lines[self._at])

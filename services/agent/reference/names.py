@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.agent.reference.source import Module
 
 INDEX = "index.md"
-NAMES = "names.md"
 _TELLING = 4
 
 

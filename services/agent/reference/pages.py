@@ -7,7 +7,7 @@ from functools import partial
 
 from services.agent.reference.docstrings import Item, Section, parse
 from services.agent.reference.markdown import Link, code, inline, to_markdown
-from services.agent.reference.names import INDEX, NAMES, Names, page_of
+from services.agent.reference.names import Names, page_of
 from services.agent.reference.source import Class, Function, Module, Value
 
 MAX_PAGE = 1024 * 1024
@@ -23,23 +23,6 @@ def module_page(module: Module, names: Names, package: str, inside: Sequence[Mod
     return _bounded(_Page(module, names, page).parts(inside, package))
 
 
-def names_page(names: Names, package: str) -> str:
-    """All names in the order of the alphabet, each with a link."""
-
-    def parts() -> Iterator[str]:
-        yield f"# All names of {package}\n\n"
-        letter = ""
-        found = [(full.rpartition(".")[2], full, *place) for full, place in names.places.items() if place[1]]
-        for short, full, page, anchor in sorted(found, key=lambda each: (each[0].lower(), each[1])):
-            first = short.lstrip("_")[:1].upper() or "_"
-            if first != letter:
-                letter = first
-                yield f"\n## {letter}\n\n"
-            yield f"- [{code(short)}]({page}#{anchor}) in {code(full.rpartition('.')[0])}\n"
-
-    return _bounded(parts())
-
-
 class _Page:
     def __init__(self, module: Module, names: Names, page: str) -> None:
         self._module, self._page = module, page
@@ -49,8 +32,6 @@ class _Page:
         module = self._module
         yield f"# {code(module.name)}\n"
         yield self._described(module.doc, self._link())
-        if module.name == package:
-            yield f"\nEverything by name: [all names]({NAMES}).\n"
         yield self._modules(inside, package)
         yield self._imported(module)
         yield self._overview(module)
@@ -206,6 +187,3 @@ def _bounded(parts: Iterator[str]) -> str:
             break
         kept.append(part)
     return "".join(kept).encode("utf-8", "replace").decode("utf-8")
-
-
-__all__ = ["INDEX", "module_page", "names_page"]

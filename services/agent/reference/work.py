@@ -12,8 +12,8 @@ from typing import Any
 
 from services.agent.reference import said
 from services.agent.reference.adoption import adopt
-from services.agent.reference.names import NAMES, Names, page_of
-from services.agent.reference.pages import module_page, names_page
+from services.agent.reference.names import Names, page_of
+from services.agent.reference.pages import module_page
 from services.agent.reference.reading import read_module
 from services.agent.reference.source import Module
 
@@ -127,8 +127,7 @@ def _write_all(modules: Sequence[Module], names: Names, package: str, out: Path)
         page = page_of(module.name, package, is_package=module.is_package)
         _write(out / page, module_page(module, names, package, inside))
         pages.append(page)
-    _write(out / NAMES, names_page(names, package))
-    return [*pages, NAMES]
+    return pages
 
 
 def _write(file: Path, text: str) -> None:

@@ -174,13 +174,12 @@ class Cart:
     done = await at_office.done(space="handbook", package="shop", path=str(root))
     pages = at_office.pages()
     assert MessageToDict(done.result)["modules"] == 2
-    assert sorted(pages) == ["cart.md", "errors.md", "index.md", "names.md"]
+    assert sorted(pages) == ["cart.md", "errors.md", "index.md"]
     cart = pages["cart.md"]
     assert "`size` (`int`): How much fits in; see [`Full`](errors.md#full)." in cart
     assert "async def add(item: 'Item', *, times: int = 1) -> None" in cart
     assert "&lt;script>alert(1)&lt;/script>" in cart
     assert "[`shop.cart`](cart.md) | Carts. |" in pages["index.md"]
-    assert "- [`Cart`](cart.md#cart) in `shop.cart`" in pages["names.md"]
 
 
 async def test_a_file_that_is_no_python_is_left_out_and_told(at_office: Office) -> None:
@@ -255,4 +254,4 @@ async def test_a_job_that_failed_fails_the_task_with_its_reason(at_office: Offic
 async def test_nothing_is_left_of_an_attempt(at_office: Office) -> None:
     await at_office.done(space="handbook", package="packaging.version")
     assert list((at_office.folder / "work").glob("*/attempt-*")) == []
-    assert json.dumps(sorted(at_office.pages())) == '["index.md", "names.md"]'
+    assert json.dumps(sorted(at_office.pages())) == '["index.md"]'
