@@ -112,3 +112,14 @@ def test_a_folder_is_a_prefix_with_a_slash_at_its_end() -> None:
     assert (folder_prefix(""), folder_prefix("/"), folder_prefix("/a/b/")) == ("", "", "a/b/")
     with pytest.raises(ValidationError):
         folder_prefix("a/../b")
+
+
+@pytest.mark.parametrize("path", ["guides%2Fstart.md", "guides%2fstart.md", "guides/start.md"])
+def test_an_escaped_slash_is_a_slash(path: str) -> None:
+    assert file_path(path) == "guides/start.md"
+
+
+@pytest.mark.parametrize("path", ["..%2Fstart.md", "a%2F%2Fb.md", "%2Fa.md"])
+def test_an_escaped_slash_gets_round_no_rule(path: str) -> None:
+    with pytest.raises(ValidationError):
+        file_path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -13,6 +14,7 @@ MAX_PART = 120
 MAX_DEPTH = 20
 SUFFIX = ".md"
 INDEX_NAMES = ("index.md", "readme.md")
+_ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 _FORBIDDEN = set('\\:*?"<>|')
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
@@ -27,7 +29,8 @@ def document_path(path: str, *, field: str = "path") -> str:
 
 def file_path(path: str, *, field: str = "path") -> str:
     """The path in Unicode's form NFC. Raises ValidationError for one that some file system could not have."""
-    kept = unicodedata.normalize("NFC", path)
+    # The gateway leaves an escaped slash in a path of several parts as it is, and many clients escape all of them.
+    kept = unicodedata.normalize("NFC", _ESCAPED_SLASH.sub("/", path))
     if not kept:
         raise ValidationError("a path is required, for example guides/start.md", field=field)
     if len(kept) > MAX_PATH:
