@@ -264,7 +264,14 @@ async def test_differences_of_a_branch_are_what_it_did_since_it_began(desk: Desk
     assert await found() == []  # only the base has gone on
     there = await house.edit(there, "# Next\n")
     assert await found() == [(Change.EDIT, True)]
-    there = await house.edit(there, "# Both\n", merged=here.revision_id, change=Change.MERGE)
+    here = await house.rename(here, "elsewhere.md")
+    assert await found() == [(Change.EDIT, True)]  # it was not the branch that renamed it
+    both = Edit(
+        document_id=made.document_id, branch="next", expected=there.revision_id, content="# Both\n",
+        merged=here.revision_id,
+    )  # fmt: skip
+    there = (await desk.writer.update(person("bob"), both)).document.head
+    assert there.path == "elsewhere.md"  # main's rename came along
     assert await found() == [(Change.EDIT, False)]  # what main had done is in it
     there = await house.rename(there, "other.md")
     assert await found() == [(Change.RENAME, False)]

@@ -74,23 +74,28 @@ class Branches:
             return None  # only the base has gone on, or has forgotten it
         if not sides.base_head:
             gone = from_base and bool(sides.began)
-            return Difference(
-                sides=sides, ancestor=sides.began if gone else "", change=_change(sides), both_changed=gone
-            )
-        ancestor = sides.base_head
-        if sides.began != sides.base_head:
-            graph = await self._documents.graph(tenant_id, sides.document_id)
-            ancestor = graph.ancestor(sides.head, sides.base_head)
+            change = _change(sides, sides.path if sides.began else "")
+            return Difference(sides=sides, ancestor=sides.began if gone else "", change=change, both_changed=gone)
+        if sides.began == sides.base_head:
+            change = _change(sides, sides.base_path)
+            return Difference(sides=sides, ancestor=sides.base_head, change=change, both_changed=False)
+        graph = await self._documents.graph(tenant_id, sides.document_id)
+        ancestor = graph.ancestor(sides.head, sides.base_head)
         if ancestor == sides.head:
             return None  # only the base has gone on
+        [common] = await self._documents.revisions(tenant_id, [ancestor])
         return Difference(
-            sides=sides, ancestor=ancestor, change=_change(sides), both_changed=ancestor != sides.base_head
+            sides=sides,
+            ancestor=ancestor,
+            change=_change(sides, common.path),
+            both_changed=ancestor != sides.base_head,
         )
 
 
-def _change(sides: Sides) -> Change:
+def _change(sides: Sides, path: str) -> Change:
+    """What the branch did since the document was at `path`; empty: since it was not there."""
     if sides.branch_deleted:
         return Change.DELETE
-    if not sides.base_head and not sides.began:
+    if not path:
         return Change.CREATE
-    return Change.RENAME if sides.path != sides.base_path else Change.EDIT
+    return Change.RENAME if sides.path != path else Change.EDIT

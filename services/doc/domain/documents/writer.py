@@ -131,11 +131,9 @@ class DocumentWriter:
         before = await self._documents.revision(person.tenant_id, edit.document_id, edit.expected)
         old = await self._documents.content(person.tenant_id, before.sha256)
         content = old if edit.content is None else edit.content
-        path = document_path(edit.path) if edit.path else head.path
+        path = document_path(edit.path) if edit.path else await self._path(person.tenant_id, edit, head)
         text = await self._read(content, path)
         findings = await self._checked(space, edit.branch, path, text)
-        if edit.merged:
-            await self._documents.revision(person.tenant_id, edit.document_id, edit.merged)
         change = Change.MERGE if edit.merged else Change.RENAME if path != before.path else Change.EDIT
         write = await self._next(
             person,
@@ -172,6 +170,15 @@ class DocumentWriter:
             edit=edit,
         )
         return Written(document=await self._write(write, text), findings=findings, merged=True)
+
+    async def _path(self, tenant_id: str, edit: Edit, head: Head) -> str:
+        """Where it is, unless only the other side of the merge has moved it. Raises RevisionNotFound."""
+        if not edit.merged:
+            return head.path
+        merged = await self._documents.revision(tenant_id, edit.document_id, edit.merged)
+        graph = await self._documents.graph(tenant_id, edit.document_id)
+        common = await self._documents.revisions(tenant_id, [graph.ancestor(edit.expected, edit.merged)])
+        return merged.path if common and common[0].path == head.path else head.path
 
     async def _outcome(self, person: Person, edit: Edit, stale: StaleHead) -> MergeOutcome:
         tenant_id = person.tenant_id

@@ -76,7 +76,7 @@ class BranchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompareBranches(self, request, context):
-        """Lists the documents in which two branches differ, by path.
+        """Lists the documents in which two branches differ.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class BranchServiceStub:
     ListBranches: _grpc.UnaryUnaryMultiCallable[_branch_service_pb2.ListBranchesRequest, _branch_service_pb2.ListBranchesResponse]
     """Lists branches, the latest change first."""
     CompareBranches: _grpc.UnaryUnaryMultiCallable[_branch_service_pb2.CompareBranchesRequest, _branch_service_pb2.CompareBranchesResponse]
-    """Lists the documents in which two branches differ, by path."""
+    """Lists the documents in which two branches differ."""
     DeleteBranch: _grpc.UnaryUnaryMultiCallable[_branch_service_pb2.DeleteBranchRequest, _branch_service_pb2.DeleteBranchResponse]
     """Removes a branch; revisions stay. FAILED_PRECONDITION for "main", and while a review is open for it."""
 
@@ -52,7 +52,7 @@ class BranchServiceAsyncStub(BranchServiceStub):
     ListBranches: _aio.UnaryUnaryMultiCallable[_branch_service_pb2.ListBranchesRequest, _branch_service_pb2.ListBranchesResponse]  # type: ignore[assignment]
     """Lists branches, the latest change first."""
     CompareBranches: _aio.UnaryUnaryMultiCallable[_branch_service_pb2.CompareBranchesRequest, _branch_service_pb2.CompareBranchesResponse]  # type: ignore[assignment]
-    """Lists the documents in which two branches differ, by path."""
+    """Lists the documents in which two branches differ."""
     DeleteBranch: _aio.UnaryUnaryMultiCallable[_branch_service_pb2.DeleteBranchRequest, _branch_service_pb2.DeleteBranchResponse]  # type: ignore[assignment]
     """Removes a branch; revisions stay. FAILED_PRECONDITION for "main", and while a review is open for it."""
 
@@ -81,7 +81,7 @@ class BranchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _branch_service_pb2.CompareBranchesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_branch_service_pb2.CompareBranchesResponse, _abc.Awaitable[_branch_service_pb2.CompareBranchesResponse]]:
-        """Lists the documents in which two branches differ, by path."""
+        """Lists the documents in which two branches differ."""
 
     @_abc_1.abstractmethod
     def DeleteBranch(
