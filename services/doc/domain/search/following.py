@@ -59,11 +59,12 @@ class PageReader:
 
     async def read(self, tenant_id: str, heads: Sequence[Head]) -> Sequence[IndexedPage]:
         """In the order of the heads. A body that is damaged counts as empty: the title can be found still."""
-        missing = [head for head in heads if head.revision_id not in self._last]
+        known = {head.revision_id: self._last[head.revision_id] for head in heads if head.revision_id in self._last}
+        missing = [head for head in heads if head.revision_id not in known]
         bodies = await self._bodies(tenant_id, missing)
         fresh = await asyncio.to_thread(lambda: [read_page(head, bodies[head.sha256]) for head in missing])
         read = {page.revision_id: page for page in fresh}
-        pages = [read.get(head.revision_id) or self._last[head.revision_id] for head in heads]
+        pages = [read.get(head.revision_id) or known[head.revision_id] for head in heads]
         for head, page in zip(missing, fresh, strict=True):
             if head.size <= REMEMBERED_BYTES:
                 self._last[head.revision_id] = page
