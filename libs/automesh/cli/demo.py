@@ -23,6 +23,7 @@ from rich.text import Text
 from automesh.cli.account import issue_client
 from automesh.cli.api import Api, Json
 from automesh.cli.context import settings_of
+from automesh.cli.demo_doc import SPACE, show_documentation
 from automesh.cli.errors import CliError
 from automesh.cli.output import coloured, console, literal, short, table
 from automesh.cli.target import CliSettings, find_target
@@ -68,7 +69,7 @@ def demo(
 ) -> None:
     """Start the stack, let agents write tests for three modules of `packaging`, show it live, show what came of it.
 
-    Exit status 0 only if every task completed.
+    Then the project's own docs are imported, checked, published and searched. Exit status 0 only if all went well.
     """
     settings = settings_of(context)
     with _stack(settings, keep=keep):
@@ -77,6 +78,7 @@ def demo(
         _watch(api, watched)
         folder = _collect(api, watched)
         _report(watched, folder)
+        show_documentation(api)
         _how_to_look(api, watched[0].task_id, keep=keep)
     if any(each.status != "COMPLETED" for each in watched):
         raise CliError("not every task completed", next_step="Look: automesh up, then automesh task list")
@@ -236,10 +238,11 @@ def _how_to_look(api: Api, task_id: str, *, keep: bool) -> None:
     automesh = automesh_command(api.target.state)
     bearer = f'"authorization: Bearer $({automesh} token)"'
     when = "" if keep else "  (with the stack up: make up)"
-    console.print(f"\n[bold]Look at a task again{when}[/bold]", highlight=False)
+    console.print(f"\n[bold]Look again{when}[/bold]", highlight=False)
     certificate = f"-cacert {near(files.bundle)} -cert {near(files.certificate)} -key {near(files.key)}"
     lines = [
         f"{automesh} task get {task_id}",
+        f"{automesh} doc search lease --space {SPACE}",
         f"curl --cacert {near(api.target.ca_file or '')} -H {bearer} {api.target.url}/api/v1/tasks/{task_id}",
         f"grpcurl {certificate} -authority orchestrator.automesh.local -H {bearer} "
         f'-d \'{{"task_id": "{task_id}"}}\' $({automesh} mesh address orchestrator) '

@@ -72,7 +72,7 @@ def suggest(
 
 def result_lines(number: int, result: Json, *, with_space: bool) -> list[Text]:
     """Title and section, where it is, and some of its text."""
-    section = f" / {result['section']}" if result.get("section") else ""
+    section = section_of(result)
     anchor = f"#{result['anchor']}" if result.get("anchor") else ""
     place = f"{result['space']}:{result['path']}" if with_space else result["path"]
     facts = "  ".join(filter(None, [", ".join(result.get("tags", [])), age(result.get("updateTime", ""))]))
@@ -81,6 +81,12 @@ def result_lines(number: int, result: Json, *, with_space: bool) -> list[Text]:
         Text.assemble("   ", literal(f"{place}{anchor}", "green"), literal(f"  {facts}", "dim")),
         Text.assemble("   ", snippet(result)),
     ]
+
+
+def section_of(result: Json) -> str:
+    """ " / Ports"; empty for the section that has the page's own title."""
+    section = result.get("section", "")
+    return f" / {section}" if section not in ("", result.get("title", "")) else ""
 
 
 def snippet(result: Json) -> Text:

@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(resume)
     app.command(rich_help_panel=PANEL)(unpublish)
     app.command(rich_help_panel=PANEL)(site)
+    app.command(rich_help_panel=PANEL)(link)
 
 
 def publish(
@@ -166,13 +167,24 @@ def site(
         ("address", found.get("url")),
         ("title", found.get("title")),
         ("theme", " ".join(filter(None, [found.get("theme") or "auto", found.get("accent")]))),
-        ("read by", "anybody" if found.get("public") else "whoever has a link (automesh doc preview)"),
+        ("read by", "anybody" if found.get("public") else f"whoever has a link: automesh doc link {space}"),
         ("publishes", "by hand" if not found.get("autoPublish") else "on every merge into main"),
         ("paused", found.get("paused")),
         ("current", found.get("current") or "nothing is published"),
         ("kept", f"{found.get('keep') or 10} releases"),
     ]
     console.print(table(["", ""], [[label, str(value)] for label, value in facts if value]))
+
+
+def link(
+    context: typer.Context,
+    space: SpaceName,
+    release: Annotated[
+        str, typer.Argument(metavar="[RELEASE]", help="Which release.", show_default="what readers see")
+    ] = "",
+) -> None:
+    """Print an address that opens a preview, or a site that is not public, in a browser for a while."""
+    print(link_of(api_of(context), space, release))
 
 
 def release_path(space: str, release_id: str) -> str:

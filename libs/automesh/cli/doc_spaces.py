@@ -103,8 +103,8 @@ def show(context: typer.Context, space: SpaceName, as_json: AsJson = False) -> N
         ("made", f"{age(found.get('createTime', ''))} ago by {found.get('createdBy', '')}"),
         ("approvals", rules.get("requiredApprovals") or ""),
         ("front matter", "as its schema says" if rules.get("frontMatterSchema") else ""),
-        ("trash kept", rules.get("trashRetention")),
-        ("stale after", rules.get("reviewAfter")),
+        ("trash kept", _days(rules.get("trashRetention", ""))),
+        ("stale after", _days(rules.get("reviewAfter", ""))),
         ("own words", len(rules.get("words", [])) or ""),
         ("analytics", "store no person" if rules.get("anonymousAnalytics") else ""),
     ]
@@ -240,6 +240,13 @@ def _one_of(known: Json, given: str, flag: str) -> str:
     if given not in known:
         raise CliError(f"{flag}: {given!r} is none of {', '.join(known)}")
     return str(known[given])
+
+
+def _days(duration: str) -> str:
+    """2592000s -> 30 days."""
+    seconds = float(duration.rstrip("s") or 0)
+    days = seconds / 86_400
+    return f"{days:g} days" if days >= 1 else f"{seconds:g} s" if seconds else ""
 
 
 def _level(level: str) -> Text:
