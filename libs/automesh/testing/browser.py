@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 30.0
+NARROW = 600
+"""A window below that is a telephone's."""
 _MOST = 64 * 1024 * 1024
 _FLAGS = (
     "--headless=new",
@@ -97,7 +99,7 @@ class Tab:
     async def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """Of the window, and whether its system is dark."""
         await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < NARROW
         )
         scheme = "dark" if dark else "light"
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -105,7 +107,7 @@ class Tab:
     async def picture(self, path: Path) -> None:
         """A PNG of what is to be seen."""
         told = await self.call("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(told["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(told["data"]))
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """A method of the protocol."""

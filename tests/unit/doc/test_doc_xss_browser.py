@@ -30,7 +30,8 @@ TOUCH = """(() => {
 
 async def ran(tab: Tab, path: Path, html: str) -> list[str]:
     """What a page said in dialogs, when it was opened and everything in it was touched."""
-    path.write_text(f'<!doctype html><meta charset="utf-8"><title>x</title><body>{html}</body>', encoding="utf-8")
+    page = f'<!doctype html><meta charset="utf-8"><title>x</title><body>{html}</body>'
+    await asyncio.to_thread(path.write_text, page, encoding="utf-8")
     tab.dialogs.clear()
     await tab.open(path.as_uri())
     await tab.run(TOUCH)
