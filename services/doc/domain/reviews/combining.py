@@ -35,7 +35,7 @@ def combine(base: Side, branch: Side, target: Side, names: tuple[str, str]) -> S
     if path is None:
         return Clash(
             f"was renamed to {branch.path!r} on {names[0]!r} and to {target.path!r} on {names[1]!r}",
-            f"rename it on {names[0]!r} to {target.path!r}, with {names[1]!r}'s head as merged_revision",
+            f"rename it on {names[0]!r} to {target.path!r}, with the head of {names[1]!r} as merged_revision",
         )
     merged = merge(base.content, branch.content, target.content)
     if merged.clean:
@@ -45,7 +45,7 @@ def combine(base: Side, branch: Side, target: Side, names: tuple[str, str]) -> S
     return Clash(
         f"was changed on both in the same lines (lines {lines}{more} of the merge)",
         f"merge {names[1]!r} into {names[0]!r} there: MergeDocument brings both texts together; decide where it says, "
-        f"and save that on {names[0]!r} with {names[1]!r}'s head as merged_revision",
+        f"and save that on {names[0]!r} with the head of {names[1]!r} as merged_revision",
     )
 
 
