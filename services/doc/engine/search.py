@@ -56,6 +56,7 @@ def _part(core: Core, index: SearchIndex, standby: SearchIndex | None) -> Part:
             core.doorbell,
             poll_every_s=core.options.search_standby_every_s,
             rest_s=core.options.search_standby_every_s,
+            first=index,
         )
         loops |= {"search-standby-follow": spare.follow, "search-standby-build": spare.build}
     bound = Bound(

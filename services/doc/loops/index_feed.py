@@ -6,15 +6,22 @@ import asyncio
 
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.search.following import IndexFollower
+from services.doc.domain.search.ports import FollowingIndex
 
 
 class IndexFeed:
     """For one index. `follow` and `build` are loops of their own: nobody waits while a tenant is built anew."""
 
     def __init__(
-        self, follower: IndexFollower, doorbell: Doorbell, *, poll_every_s: float, rest_s: float = 0.0
+        self,
+        follower: IndexFollower,
+        doorbell: Doorbell,
+        *,
+        poll_every_s: float,
+        rest_s: float = 0.0,
+        first: FollowingIndex | None = None,
     ) -> None:
-        self._follower, self._doorbell = follower, doorbell
+        self._follower, self._doorbell, self._first = follower, doorbell, first
         self._poll_every_s, self._rest_s = poll_every_s, rest_s
 
     async def follow(self) -> None:
@@ -26,7 +33,8 @@ class IndexFeed:
             await asyncio.sleep(self._rest_s)
 
     async def build(self) -> None:
-        """The next tenant; waits when there is none."""
+        """The next tenant; waits when there is none, or while the index that is to be built `first` has some."""
         rung = self._doorbell.rung
-        if not await self._follower.build():
+        waits = self._first is not None and bool(await self._first.unbuilt())
+        if waits or not await self._follower.build():
             await self._doorbell.wait(rung, self._poll_every_s)

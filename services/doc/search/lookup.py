@@ -228,7 +228,7 @@ def _filters(schema: tantivy.Schema, filters: Filters) -> Sequence[Clause]:
     if filters.since or filters.before:
         first = round(filters.since.timestamp() * 1_000_000) if filters.since else None
         last = round(filters.before.timestamp() * 1_000_000) if filters.before else None
-        changed = Query.range_query(schema, "changed", FieldType.Integer, first, last, include_upper=False)
+        changed = Query.range_query(schema, "changed", FieldType.Integer, first, last, include_upper=last is None)
         clauses.append(_must(changed))
     return clauses
 

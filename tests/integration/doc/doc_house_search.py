@@ -34,8 +34,8 @@ async def status(doc: Served, user: str = "ann") -> pb.GetIndexStatusResponse:
 async def until(asked: Callable[[], Awaitable[bool]]) -> None:
     """Asks again until it is so; fails when that takes too long."""
     async with asyncio.timeout(LIMIT_S):
-        while not await asked():
-            await asyncio.sleep(0.01)  # the other side is a loop of the service, which nobody outside can await
+        while not await asked():  # noqa: ASYNC110 # the other side is a loop of the service: nobody tells
+            await asyncio.sleep(0.01)
 
 
 async def caught_up(doc: Served) -> None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from tests.integration.doc.doc_house import Served
-from tests.integration.doc.doc_house_search import caught_up, paths, search
+import pytest
+
+from automesh.core import paging
+from automesh.core.errors import NotFound, ValidationError
+from automesh.doc.v1 import search_service_pb2 as pb
+from automesh.doc.v1 import space_pb2
+from automesh.doc.v1 import space_service_pb2 as space_pb
+from services.doc.domain.search.ports import Searched
+from tests.integration.doc.doc_house import Served, invalid, refused
+from tests.integration.doc.doc_house_search import caught_up, paths, search, search_stub, status
+
+READER, WRITER = space_pb2.MEMBER_ROLE_READER, space_pb2.MEMBER_ROLE_WRITER
 
 
 async def test_a_document_is_found_by_its_words_with_its_section_and_marks(handbook: Served) -> None:
@@ -40,3 +50,145 @@ async def test_what_is_written_over_is_found_by_its_new_words_only(handbook: Ser
 
     assert await paths(handbook, "giraffe") == ["a.md"]
     assert await paths(handbook, "zebra") == []
+
+
+async def test_members_only_spaces_are_found_by_their_members_and_at_once(handbook: Served) -> None:
+    await handbook.space("board", visibility=space_pb2.VISIBILITY_MEMBERS, members=[_member("ann", WRITER)])
+    await handbook.write("open.md", "# Open\n\nmerger of teams\n")
+    await handbook.write("closed.md", "# Closed\n\nmerger with globex\n", space="board")
+    await caught_up(handbook)
+
+    assert set(await paths(handbook, "merger")) == {"open.md", "closed.md"}
+    assert await paths(handbook, "merger", user="bob") == ["open.md"]
+    found = await search(handbook, "globx", user="bob")
+    assert (list(found.results), dict(found.corrections)) == ([], {})
+    assert isinstance(await refused(search(handbook, "merger", user="bob", space="board")), NotFound)
+
+    spaces = await handbook.spaces()
+    board = (await spaces.GetSpace(space_pb.GetSpaceRequest(space="board"))).space
+    board.members.append(_member("bob", READER))
+    await spaces.UpdateSpace(space_pb.UpdateSpaceRequest(space=board))
+    assert set(await paths(handbook, "merger", user="bob")) == {"open.md", "closed.md"}
+
+
+async def test_a_deleted_space_is_gone_from_search_at_once(handbook: Served) -> None:
+    await handbook.write("a.md", "# A\n\nzebra\n")
+    await caught_up(handbook)
+    spaces = await handbook.spaces()
+    await spaces.DeleteSpace(space_pb.DeleteSpaceRequest(space="handbook", force=True, reason="test"))
+
+    assert await paths(handbook, "zebra") == []
+    await caught_up(handbook)
+    assert (await status(handbook)).sections == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("", "query is empty: say what to look for"),
+        (" \n\t ", "query is empty: say what to look for"),
+        ("a\x00b", "query has the control character '\\x00'"),
+        ("word " * 10_000, "query has 50000 characters; at most 1000 are allowed"),
+        ("x" * 1_000_000, "query has 1000000 characters; at most 1000 are allowed"),
+    ],
+)
+async def test_a_query_that_is_none_is_refused_with_what_is_wrong(handbook: Served, query: str, said: str) -> None:
+    error = await invalid(search(handbook, query))
+
+    assert said in error.message
+    assert _field(error) == "query"
+
+
+async def test_queries_of_stop_words_and_noise_are_answered(handbook: Served) -> None:
+    await handbook.write("a.md", "# To be or not to be\n\nThat is the question.\n")
+    await caught_up(handbook)
+
+    assert await paths(handbook, "to be or not to be") == ["a.md"]
+    assert await paths(handbook, "(((((q*)*)*)*$ [^") == []
+    assert await paths(handbook, "???") == []
+
+
+async def test_pages_of_results_go_on_with_their_token_and_with_no_other(handbook: Served) -> None:
+    for number in range(15):
+        await handbook.write(f"p{number:02}.md", f"# Page {number}\n\nzebra\n")
+    await caught_up(handbook)
+
+    first = await search(handbook, "zebra")
+    second = await search(handbook, "zebra", page_token=first.next_page_token)
+
+    assert len(first.results) == 10
+    assert len({each.path for each in (*first.results, *second.results)}) == 15
+    assert second.next_page_token == ""
+    assert _field(await invalid(search(handbook, "giraffe", page_token=first.next_page_token))) == "page_token"
+    assert _field(await invalid(search(handbook, "zebra", page_token="x"))) == "page_token"
+    assert _field(await invalid(search(handbook, "zebra", page_token=paging.encode_token("99999999")))) == "page_token"
+    assert _field(await invalid(search(handbook, "zebra", page_size=-1))) == "page_size"
+
+
+async def test_suggestions_are_titles_then_words_of_what_the_caller_finds(handbook: Served) -> None:
+    await handbook.space("board", visibility=space_pb2.VISIBILITY_MEMBERS, members=[_member("ann", WRITER)])
+    await handbook.write("a.md", "# Rolling back a release\n\nrollback and rollout\n")
+    await handbook.write("b.md", "# Rolling heads\n\nrollercoaster\n", space="board")
+    await caught_up(handbook)
+    stub = await search_stub(handbook, "bob")
+
+    answer = await stub.SuggestQueries(pb.SuggestQueriesRequest(prefix="how roll"))
+    assert [each.text for each in answer.suggestions] == ["how rollback", "how rolling", "how rollout"]
+    answer = await stub.SuggestQueries(pb.SuggestQueriesRequest(prefix="Roll", page_size=2))
+    assert [(each.text, each.path) for each in answer.suggestions] == [
+        ("Rolling back a release", "a.md"), ("rollback", ""),
+    ]  # fmt: skip
+    assert not (await stub.SuggestQueries(pb.SuggestQueriesRequest(prefix=""))).suggestions
+    assert not (await stub.SuggestQueries(pb.SuggestQueriesRequest(prefix=".*[("))).suggestions
+    assert _field(await invalid(stub.SuggestQueries(pb.SuggestQueriesRequest(prefix="x" * 101)))) == "prefix"
+
+
+async def test_a_search_is_told_to_whoever_counts_searches(handbook: Served) -> None:
+    log = Log()
+    handbook.engine.core.search_log = log
+    await handbook.write("a.md", "# A\n\nzebra\n")
+    await caught_up(handbook)
+
+    found = await search(handbook, "  Zebra\n Crossing ", space="handbook")
+
+    assert log.searches == [
+        Searched(
+            search_id=found.search_id,
+            tenant_id="default",
+            space="handbook",
+            person="ann",
+            query="zebra crossing",
+            results=1,
+        )
+    ]
+
+
+async def test_the_second_page_is_no_other_search(handbook: Served) -> None:
+    log = Log()
+    handbook.engine.core.search_log = log
+    for number in range(3):
+        await handbook.write(f"p{number}.md", "# P\n\nzebra\n")
+    await caught_up(handbook)
+
+    first = await search(handbook, "zebra", page_size=2)
+    await search(handbook, "zebra", page_size=2, page_token=first.next_page_token)
+
+    assert len(log.searches) == 1
+
+
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.searches: list[Searched] = []
+
+    def searched(self, search: Searched) -> None:
+        self.searches.append(search)
+
+
+def _member(user: str, role: space_pb2.MemberRole) -> space_pb2.Member:
+    return space_pb2.Member(user=user, role=role)
+
+
+def _field(error: ValidationError) -> str:
+    return error.violations[0].field

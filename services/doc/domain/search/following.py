@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-from automesh.core.errors import AutomationError, Unavailable
+from automesh.core.errors import AutomationError
 from services.doc.domain.changes.change import ChangeNote, Changes
 from services.doc.domain.documents.document import DocumentQuery, Head
 from services.doc.domain.documents.ports import DocumentStore
@@ -23,6 +23,8 @@ BATCH_BYTES, PART_BYTES = 24 * 1024 * 1024, 8 * 1024 * 1024
 CHECK_EVERY = 400
 """Steps: what never happens to an index that is followed all the time is looked for now and then."""
 PAGE_SIZE = 100
+DAMAGED = frozenset({"CONTENT_DAMAGED", "SEAL_BROKEN"})
+"""Bodies that will not get better; for whatever else an index waits."""
 REMEMBERED, REMEMBERED_BYTES = 64, 256 * 1024
 
 
@@ -76,17 +78,17 @@ class PageReader:
         wanted = list(dict.fromkeys(head.sha256 for head in heads))
         try:
             return await self._documents.contents(tenant_id, wanted)
-        except Unavailable:
-            raise
-        except AutomationError:
+        except AutomationError as error:
+            if error.reason not in DAMAGED:
+                raise
             return {each: await self._body(tenant_id, each) for each in wanted}
 
     async def _body(self, tenant_id: str, sha256: str) -> str:
         try:
             return await self._documents.content(tenant_id, sha256)
-        except Unavailable:
-            raise
-        except AutomationError:
+        except AutomationError as error:
+            if error.reason not in DAMAGED:
+                raise
             return ""
 
 

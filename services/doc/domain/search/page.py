@@ -24,7 +24,7 @@ _WORD = re.compile(r"[^\W\d_]{3,40}")
 
 @dataclass(frozen=True, slots=True)
 class IndexedSection:
-    """`exact` stands for the words of its heading, in their order."""
+    """`text` has single spaces; `exact` stands for the words of its heading, in their order."""
 
     heading: str
     anchor: str
@@ -100,7 +100,11 @@ def read_page(head: Head, content: str) -> IndexedPage:
         named = " ".join(map(bag, names(section.text)))
         parts = [title, *[heading_bag] * HEADING_TIMES, text_bag, named]
         anchor = section.heading.anchor if section.heading else ""
-        sections.append(IndexedSection(heading, anchor, section.text[:MAX_TEXT], _joined(parts), exact_of(heading)))
+        sections.append(
+            IndexedSection(
+                heading, anchor, " ".join(section.text[:MAX_TEXT].split()), _joined(parts), exact_of(heading)
+            )
+        )
     return IndexedPage(
         document_id=head.document_id,
         revision_id=head.revision_id,

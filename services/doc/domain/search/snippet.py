@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
-from services.doc.domain.search.tokens import RUN, fold, known_tokens
+from services.doc.domain.search.tokens import CJK, RUN, SHORTEST_STEMMED, fold, known_tokens
 
 LENGTH = 220
 """Characters."""
 MAX_LOOKED_AT = 8_192
 MAX_MARKS = 20
-_SPACE = re.compile(r"\s+")
+MAX_PLACES = 40
+"""Of one word in one text."""
+MAX_WORD = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Snippet:
 
 
 def snippet(text: str, terms: Set[str]) -> Snippet:
-    """The stretch with the most different words that were looked for; the beginning where there is none."""
-    flat = _SPACE.sub(" ", text[:MAX_LOOKED_AT]).strip()
+    """The stretch of a text (of single spaces) with the most different words that were looked for, or its beginning."""
+    flat = text[:MAX_LOOKED_AT]
     found = _matches(flat, terms)
     start = _start(flat, found)
     end = min(len(flat), start + LENGTH)
@@ -38,16 +39,51 @@ def snippet(text: str, terms: Set[str]) -> Snippet:
 
 
 def _matches(flat: str, terms: Set[str]) -> list[tuple[int, int, str]]:
-    """Where words of the text are words that were looked for: from, to, which."""
-    folded = fold(flat)
-    if len(folded) != len(flat):  # what was folded has other positions
-        folded = flat
-    found = []
-    for match in RUN.finditer(folded):
-        hit = next((token for token in known_tokens(match.group()) if token in terms), None)
-        if hit is not None:
-            found.append((match.start(), match.end(), hit))
-    return found
+    """Where words of the text are words that were looked for: from, to, which. Only words that may fit are read."""
+    folded = flat.lower() if flat.isascii() else flat.translate(_FOLDED)
+    words = {_word_at(flat, at) for term in terms for at in _places(folded, _beginning(term))}
+    found: list[tuple[int, int, str]] = []
+    for start, end in sorted(words):
+        if end - start > MAX_WORD or CJK.search(flat, start, end):  # no spaces between words
+            found += [(at, at + len(term), term) for term in terms for at in _places(folded[start:end], term, start)]
+            continue
+        for match in RUN.finditer(flat, start, end):
+            hit = next((token for token in known_tokens(fold(match.group())) if token in terms), None)
+            if hit is not None:
+                found.append((match.start(), match.end(), hit))
+    return sorted(found)
+
+
+def _beginning(term: str) -> str:
+    """What all words with that stem begin with: stems change the last letter at most."""
+    return term[:-1] if len(term) > SHORTEST_STEMMED else term
+
+
+def _places(text: str, wanted: str, shift: int = 0) -> Iterator[int]:
+    at = text.find(wanted)
+    for _ in range(MAX_PLACES):
+        if at < 0:
+            return
+        yield at + shift
+        at = text.find(wanted, at + 1)
+
+
+def _word_at(flat: str, at: int) -> tuple[int, int]:
+    end = flat.find(" ", at)
+    return flat.rfind(" ", 0, at) + 1, len(flat) if end < 0 else end
+
+
+class _Folding(dict[int, int]):
+    """Each character without its accent and in lower case, as one character: positions stay what they are."""
+
+    def __missing__(self, code: int) -> int:
+        plain = fold(chr(code)).lower()
+        folded = ord(plain[0]) if plain else code
+        self[code] = folded
+        return folded
+
+
+_FOLDED = _Folding()
 
 
 def _start(flat: str, found: Sequence[tuple[int, int, str]]) -> int:

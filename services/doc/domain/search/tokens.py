@@ -19,7 +19,9 @@ SHORTEST_STEMMED = 4
 RUN = re.compile(r"[^\W_][\w]*(?:[._:/\-+#@$]+[\w]+)*[+#]*|_[\w]+(?:[._:\-]+[\w]+)*|--?[a-zA-Z][\w\-]*")
 _PIECE = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+_ACCENT = re.compile(r"[\u0300-\u036f]+")
+CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
 _NAME_AT_START = re.compile(
     r"^[ \t]*(?:[-*] )?((?:[^\W\d_]|_)\w*(?:[._:/\-]+\w+)+|\w+(?=\()|--?[a-z][\w-]+)", re.MULTILINE
 )
@@ -50,17 +52,25 @@ def names(text: str) -> list[str]:
 
 def fold(text: str) -> str:
     """Compatible forms and accents are told apart by nobody who searches; case stays, it shows parts of identifiers."""
-    if text.isascii():
-        return text
+    return text if text.isascii() else _FOREIGN.sub(_folded, text)
+
+
+def _folded(match: re.Match[str]) -> str:
+    found = match.group()
+    return _plain(found) if len(found) <= MAX_TOKEN else _plain.__wrapped__(found)
+
+
+@lru_cache(maxsize=20_000)
+def _plain(text: str) -> str:
     decomposed = unicodedata.normalize("NFKD", text)
-    return unicodedata.normalize("NFC", "".join(char for char in decomposed if not unicodedata.combining(char)))
+    return unicodedata.normalize("NFC", _ACCENT.sub("", decomposed))
 
 
 def tokens_of(run: str) -> list[str]:
     """Of one run of letters, digits and what joins them."""
-    if run.isalpha() and not _is_mixed(run) and not _CJK.search(run):
+    if run.isalpha() and not _is_mixed(run) and not CJK.search(run):
         return [stem(run.lower())] if len(run) <= MAX_TOKEN else []
-    if _CJK.search(run):
+    if CJK.search(run):
         return _pairs(run)
     found = dict.fromkeys(_identifier(run[:MAXRUN]))
     return [token for token in found if 0 < len(token) <= MAX_TOKEN]
@@ -119,7 +129,7 @@ def _pairs(run: str) -> list[str]:
     """Languages without spaces: every two characters in a row, and words of other scripts between them."""
     found: list[str] = []
     at = 0
-    for match in _CJK.finditer(run):
+    for match in CJK.finditer(run):
         found += [token for other in RUN.findall(run[at : match.start()]) for token in tokens_of(other)]
         chars = match.group()
         found += ["".join(pair) for pair in pairwise(chars)] or [chars]

@@ -1,0 +1,300 @@
+"""An index that is deleted, cut or altered is built anew from the documents; meanwhile the database answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from automesh.storage.postgres import ENGINE, Database
+from automesh.storage.sealing import Keyring, Sealer
+from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.search.errors import IndexDamaged, IndexNotReady
+from services.doc.search import integrity
+from services.doc.search.tantivy_index import TantivyIndex
+from tests.contract.doc_search_indexes import TENANT, Searched, searched
+from tests.integration.doc.doc_house import Served, doc_service, serving
+from tests.integration.doc.doc_house_search import caught_up, paths, status, until
+
+PAGES = 12
+
+
+@pytest.fixture
+async def docs(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Searched]:
+    """An index that follows when it is told to, with some pages."""
+    async with (
+        postgres.fresh({"doc": "services.doc.migrations"}) as dsn,
+        Database.open(dsn, schema="doc") as database,
+        searched("tantivy", database, tmp_path) as made,
+    ):
+        await made.space()
+        for number in range(PAGES):
+            await made.write(f"p{number}.md", f"# Page {number}\n\nzebra stripe{number}\n")
+        await made.follow()
+        yield made
+
+
+def segments(folder: Path, kind: str = "sections", suffix: str = ".term") -> list[Path]:
+    return sorted(folder.rglob(f"{kind}/*{suffix}"))
+
+
+def cut(folder: Path) -> None:
+    for file in segments(folder):
+        with file.open("r+b") as stream:
+            stream.truncate(file.stat().st_size // 2)
+
+
+def cut_positions(folder: Path) -> None:
+    for file in segments(folder, "pages", ".pos"):
+        with file.open("r+b") as stream:
+            stream.truncate(1)
+
+
+def empty(folder: Path) -> None:
+    for file in segments(folder, "links", ".fast") + segments(folder, "pages", ".store"):
+        file.write_bytes(b"")
+
+
+def delete_everything(folder: Path) -> None:
+    for child in folder.iterdir():
+        shutil.rmtree(child)
+
+
+def delete_one_index(folder: Path) -> None:
+    for child in folder.glob("v*/*/pages"):
+        shutil.rmtree(child)
+
+
+@pytest.mark.parametrize("harm", [cut, cut_positions, empty, delete_everything, delete_one_index])
+async def test_harm_to_the_files_of_a_running_index_is_noticed_and_mended(
+    docs: Searched, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    assert len((await docs.found("zebra", limit=50))[0]) == PAGES
+    harm(tmp_path)
+
+    assert await docs.index.unbuilt() == [TENANT]
+    with pytest.raises(IndexNotReady):
+        await docs.find("zebra")
+    assert (await docs.index.status(TENANT)).rebuilding
+
+    await docs.follow()
+    assert len((await docs.found("zebra", limit=50))[0]) == PAGES
+    assert not (await docs.index.status(TENANT)).rebuilding
+
+
+async def test_a_write_into_a_harmed_index_loses_nothing(docs: Searched, tmp_path: Path) -> None:
+    delete_everything(tmp_path)
+    await docs.write("new.md", "# New\n\nzebra\n")
+
+    await docs.follow()
+
+    assert len((await docs.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+def alter(folder: Path) -> None:
+    for file in segments(folder):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 3] ^= 0xFF
+        file.write_bytes(bytes(content))
+
+
+def garble_meta(folder: Path) -> None:
+    for file in folder.rglob("pages/meta.json"):
+        file.write_text("{")
+
+
+def garble_cursor(folder: Path) -> None:
+    for file in folder.rglob("cursor.json"):
+        file.write_text('{"version": 1, "sequence": "many"}')
+
+
+def forget_how_far(folder: Path) -> None:
+    for file in folder.rglob("built.json"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "harm", [cut, empty, alter, garble_meta, garble_cursor, forget_how_far, delete_everything, delete_one_index]
+)
+async def test_an_index_that_was_harmed_while_nobody_ran_is_built_anew(
+    docs: Searched, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    async with copied(docs, tmp_path) as (copy, folder):
+        assert (await copy.paths("stripe3"))[0] == "p3.md"
+    harm(folder)
+
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        await attempt(again)
+        await again.follow()
+        assert len((await again.found("zebra", limit=50))[0]) == PAGES
+
+
+async def test_an_index_that_is_whole_goes_on_where_it_was(docs: Searched, tmp_path: Path) -> None:
+    async with copied(docs, tmp_path) as (_, folder):
+        pass
+    await docs.write("new.md", "# New\n\nzebra\n")
+
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        assert (await again.paths("stripe3"))[0] == "p3.md"  # at once, before anything was read
+        await again.follow()
+        assert len((await again.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+async def test_an_old_copy_of_one_tenants_index_is_noticed(docs: Searched, tmp_path: Path) -> None:
+    async with copied(docs, tmp_path) as (_, folder):
+        pass
+    (place,) = [child for child in folder.glob("v*/*") if child.is_dir()]
+    shutil.copytree(place, tmp_path / "old")
+    await docs.write("new.md", "# New\n\nzebra\n")
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        await again.follow()
+    shutil.rmtree(place)
+    shutil.copytree(tmp_path / "old", place)
+
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        await attempt(again)
+        await again.follow()
+        assert len((await again.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+async def test_an_index_of_another_version_is_left_behind(docs: Searched, tmp_path: Path) -> None:
+    async with copied(docs, tmp_path) as (_, folder):
+        pass
+    (old,) = folder.glob("v*")
+    old.rename(folder / "v0")
+
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        assert await again.index.position() is None
+        await again.follow()
+        assert len((await again.found("zebra", limit=50))[0]) == PAGES
+    assert "v0" not in os.listdir(folder)
+
+
+async def test_a_build_that_is_broken_off_leaves_the_old_index_alone(docs: Searched, tmp_path: Path) -> None:
+    assert isinstance(docs.index, TantivyIndex)
+    with pytest.raises(ZeroDivisionError):
+        async with docs.index.build(TENANT, 0):
+            raise ZeroDivisionError
+
+    assert len((await docs.found("zebra", limit=50))[0]) == PAGES
+    assert not [name for _, names, _ in os.walk(tmp_path) for name in names if name.endswith(".new")]
+
+
+async def test_what_is_written_during_a_build_is_in_it(docs: Searched) -> None:
+    await docs.index.begin(0, [TENANT])
+    real = docs.documents.list
+
+    async def listing_while_somebody_writes(*args: object, **kwargs: object) -> object:
+        heads = await real(*args, **kwargs)  # type: ignore[arg-type]
+        docs.documents.list = real  # type: ignore[method-assign]
+        await docs.write("p3.md", "# Page 3\n\nokapi\n")
+        await docs.write("late.md", "# Late\n\nokapi\n")
+        await docs.follower.follow()
+        return heads
+
+    docs.documents.list = listing_while_somebody_writes  # type: ignore[method-assign,assignment]
+    await docs.follower.build()
+    await docs.follow()
+
+    assert set(await docs.paths("okapi")) == {"p3.md", "late.md"}
+    assert await docs.paths('"stripe3"') == []
+
+
+def test_files_that_are_not_whole_are_named(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text(json.dumps({"segments": [{"segment_id": "ab-cd"}]}))
+    (tmp_path / "abcd.term").write_bytes(b"too short")
+
+    with pytest.raises(IndexDamaged, match=r"abcd\.term"):
+        integrity.verify(tmp_path)
+
+
+async def test_while_the_index_is_built_the_database_answers(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with doc_service(postgres, tmp_path, options={"search_standby_every_s": 0.01}) as doc:
+        await doc.space()
+        await doc.write("a.md", "# A\n\nzebra\n")
+        await caught_up(doc)
+        await until(lambda: standby_has(doc, 1))
+        held = doc.engine.core.documents.list
+
+        async def never(*args: object, **kwargs: object) -> object:
+            raise IndexNotReady("not now")
+
+        doc.engine.core.documents.list = never  # type: ignore[method-assign,assignment]
+        delete_everything(tmp_path / "doc" / "search")
+        await until(lambda: rebuilding(doc))
+        assert await paths(doc, "zebra") == ["a.md"]
+        assert await paths(doc, "zebar") == ["a.md"]
+
+        doc.engine.core.documents.list = held  # type: ignore[method-assign]
+        await caught_up(doc)
+        assert await paths(doc, "zebra") == ["a.md"]
+
+
+async def test_the_database_alone_can_be_chosen(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with doc_service(postgres, tmp_path, options={"search_engine": "postgres"}) as doc:
+        await doc.space()
+        await doc.write("a.md", "# A\n\nzebra\n")
+        await caught_up(doc)
+
+        assert await paths(doc, "zebra") == ["a.md"]
+        assert (await status(doc)).engine == "postgres"
+        assert not (tmp_path / "doc" / "search").exists()
+
+
+async def test_a_second_replica_has_an_index_of_its_own(postgres: PostgresForTests, tmp_path: Path) -> None:
+    sealer = Sealer(Keyring.generate())
+    async with (
+        postgres.fresh({"doc": "services.doc.migrations"}) as dsn,
+        Database.open(dsn, schema="doc") as database,
+        serving(database, sealer, tmp_path / "one") as one,
+        serving(database, sealer, tmp_path / "two") as two,
+    ):
+        await one.space()
+        await one.write("a.md", "# A\n\nzebra\n")
+        await caught_up(one)
+        await caught_up(two)
+
+        assert await paths(one, "zebra") == await paths(two, "zebra") == ["a.md"]
+
+
+async def test_nothing_of_a_text_is_readable_in_the_database(docs: Searched, tmp_path: Path) -> None:
+    async with searched("postgres", docs.database, tmp_path / "unused", docs.sealer) as stored:
+        await stored.follow()
+        assert len((await stored.found("zebra", limit=50))[0]) == PAGES
+    for table in ("search_key", "search_page", "search_section", "search_word"):
+        rows = await docs.database.fetch(f"SELECT t::text AS line FROM {table} t", tenant=ENGINE)  # noqa: S608
+        assert rows
+        for row in rows:
+            assert "zebra" not in row["line"]
+            assert b"zebra".hex() not in row["line"]
+
+
+@asynccontextmanager
+async def copied(docs: Searched, tmp_path: Path) -> AsyncIterator[tuple[Searched, Path]]:
+    """A second index of the same documents, in a folder of its own."""
+    folder = tmp_path / "copied"
+    async with searched("tantivy", docs.database, folder, docs.sealer) as copy:
+        await copy.follow()
+        yield copy, folder
+
+
+async def attempt(docs: Searched) -> None:
+    """A search that may find the index wanting."""
+    try:
+        await docs.find("zebra")
+    except IndexNotReady:
+        return
+
+
+async def standby_has(doc: Served, pages: int) -> bool:
+    count = await doc.database.fetchval("SELECT count(*) FROM search_page", tenant=ENGINE)
+    return bool(count == pages)
+
+
+async def rebuilding(doc: Served) -> bool:
+    return (await status(doc)).rebuilding
