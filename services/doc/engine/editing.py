@@ -11,6 +11,7 @@ from automesh.mesh.server import Bound
 from services.doc.clients.editing_wire import FanoutWire
 from services.doc.domain.editing.cutter import Cutter
 from services.doc.domain.editing.live_room import Ground
+from services.doc.domain.editing.ports import RoomStore, SharedTexts
 from services.doc.domain.editing.rooms import Bounds, EditingRooms
 from services.doc.editing.process import TextsProcess
 from services.doc.engine.core import Core
@@ -25,28 +26,9 @@ LOOK_EVERY_S = 5.0
 @asynccontextmanager
 async def open_editing(core: Core) -> AsyncGenerator[Part]:
     """See Part. The program that holds the texts starts when the first document is edited."""
-    options, outside = core.options, core.outside
-    replica = options.make_id("replica")
-    store = SqlRoomStore(outside.database, outside.sealer)
+    store = SqlRoomStore(core.outside.database, core.outside.sealer)
     async with TextsProcess.open() as texts:
-        cutter = Cutter(store, texts, core.writer, core.reader, replica=replica, clock=options.clock)
-        ground = Ground(
-            store=store,
-            texts=texts,
-            wire=FanoutWire(outside.fanout, replica=replica, look_every_s=LOOK_EVERY_S),
-            cutter=cutter,
-            max_page_bytes=options.max_page_bytes,
-            idle_s=options.editing_idle_s,
-            longest_s=options.editing_longest_s,
-            trouble=trouble,
-        )
-        bounds = Bounds(
-            check_every_s=options.editing_check_every_s,
-            quiet_for=timedelta(seconds=2 * options.editing_idle_s + 5),
-            unused_for=timedelta(seconds=options.editing_keep_s),
-            worn_for=timedelta(seconds=min(600, options.editing_keep_s)),
-        )
-        rooms = EditingRooms(ground, core.reader, core.directory, bounds, make_id=options.make_id)
+        rooms = make_rooms(core, store, texts)
         try:
             yield Part(
                 bounds=[
@@ -56,7 +38,30 @@ async def open_editing(core: Core) -> AsyncGenerator[Part]:
                         EditingServicer(rooms),
                     )
                 ],
-                loops={"left rooms": LeftRooms(rooms, every_s=min(options.editing_idle_s, 5.0)).step},
+                loops={"left rooms": LeftRooms(rooms, every_s=min(core.options.editing_idle_s, 5.0)).step},
             )
         finally:
             await rooms.close()
+
+
+def make_rooms(core: Core, store: RoomStore, texts: SharedTexts) -> EditingRooms:
+    """The rooms of one replica."""
+    options = core.options
+    replica = options.make_id("replica")
+    ground = Ground(
+        store=store,
+        texts=texts,
+        wire=FanoutWire(core.outside.fanout, replica=replica, look_every_s=LOOK_EVERY_S),
+        cutter=Cutter(store, texts, core.writer, core.reader, replica=replica, clock=options.clock),
+        max_page_bytes=options.max_page_bytes,
+        idle_s=options.editing_idle_s,
+        longest_s=options.editing_longest_s,
+        trouble=trouble,
+    )
+    bounds = Bounds(
+        check_every_s=options.editing_check_every_s,
+        quiet_for=timedelta(seconds=2 * options.editing_idle_s + 5),
+        unused_for=timedelta(seconds=options.editing_keep_s),
+        worn_for=timedelta(seconds=min(600, options.editing_keep_s)),
+    )
+    return EditingRooms(ground, core.reader, core.directory, bounds, make_id=options.make_id)

@@ -286,7 +286,8 @@ class LiveRoom:
         """There is something to be saved, once it falls quiet."""
         if self._uncut_since is None:
             self._uncut_since = _now()
-        self._due = min(_now() + self._ground.idle_s, self._uncut_since + self._ground.longest_s)
+        quiet = _now() + self._ground.idle_s if self._sessions else _now()
+        self._due = min(quiet, self._uncut_since + self._ground.longest_s)
 
     # ------------------------------------------------------------------ what others do
     async def _catch_up(self) -> None:
