@@ -275,6 +275,13 @@ async def test_of_many_writes_none_is_made_when_one_fails(house: House) -> None:
     assert (await house.documents.head(TENANT, made.document_id, "main")) == moved
 
 
+async def test_a_request_id_stands_for_one_write_among_many_too(house: House) -> None:
+    await house.write(first(request_id="r", fingerprint=b"f"))
+    with pytest.raises(RequestReused):
+        await house.write_all(first("new.md", request_id="r", fingerprint=b"g"))
+    assert await listed(house) == ["start.md"]
+
+
 async def test_documents_of_one_step_may_take_each_others_paths(house: House) -> None:
     one, two, three = [await house.create(f"{name}.md", f"# {name}\n") for name in ("one", "two", "three")]
     heads = await house.write_all(

@@ -66,12 +66,15 @@ SELECT b.space, b.branch,
            (SELECT max(v.number) FROM attachment_version v
              WHERE (v.tenant_id, v.space, v.branch) = (b.tenant_id, b.space, b.branch) AND NOT v.began)
        ), 'UTF8')), 'hex') AS digest,
-       (SELECT coalesce(array_agg(DISTINCT u.name ORDER BY u.name), '{}')
-          FROM head h JOIN revision r ON r.document_id = h.document_id AND r.branch = h.branch
-                                     AND r.created_at >= b.created_at,
-               unnest(r.author || r.co_authors) u (name)
-         WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch) AND h.revision_id <> h.began
-       ) AS authors
+       (SELECT coalesce(array_agg(DISTINCT w.name ORDER BY w.name), '{}') FROM (
+           SELECT unnest(r.author || r.co_authors) AS name
+             FROM head h JOIN revision r ON r.document_id = h.document_id AND r.branch = h.branch
+                                        AND r.created_at >= b.created_at
+            WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch) AND h.revision_id <> h.began
+           UNION ALL
+           SELECT v.created_by FROM attachment_version v
+            WHERE (v.tenant_id, v.space, v.branch) = (b.tenant_id, b.space, b.branch) AND NOT v.began
+       ) w) AS authors
   FROM branch b WHERE b.tenant_id = $1 AND (b.space, b.branch) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 """
 DELETE = "DELETE FROM branch WHERE tenant_id = $1 AND space = $2 AND branch = $3"

@@ -9,6 +9,7 @@ from automesh.doc.v1 import document_pb2
 from automesh.doc.v1 import document_service_pb2 as doc_pb
 from tests.integration.doc import doc_house_reviews as house
 from tests.integration.doc.doc_house import Served, refused
+from tests.integration.doc.test_doc_attachments import download, upload
 
 pytestmark = pytest.mark.postgres
 
@@ -222,6 +223,37 @@ async def test_what_was_deleted_for_good_on_main_does_not_come_back_unasked(hand
     await handbook.database.execute("DELETE FROM head WHERE branch = 'main'", tenant="default")
     assert await differing(handbook) == ["edited.md"]
     assert "'edited.md' was changed on 'next' and deleted on 'main'" in await conflicted(handbook)
+
+
+# ---------------------------------------------------------------------- attachments
+async def test_files_of_the_branch_come_over_with_its_documents(handbook: Served) -> None:
+    await upload(handbook, "kept.png", b"kept")
+    await house.begin(handbook)
+    await handbook.write("page.md", "![new](new.png)\n", branch="next")
+    await upload(handbook, "new.png", b"new", branch="next")
+    review = await house.propose(handbook)
+    await house.merge(handbook, review, delete_branch=True)
+    assert (await download(handbook, "new.png"))[1] == b"new"
+    assert (await download(handbook, "kept.png"))[1] == b"kept"
+
+
+async def test_a_file_that_is_attached_after_an_approval_takes_it_back(handbook: Served) -> None:
+    await house.begin(handbook)
+    await handbook.write("page.md", branch="next")
+    review = await house.propose(handbook)
+    assert (await house.judge(handbook, review)).approvals == 1
+    await upload(handbook, "new.png", b"new", branch="next")
+    assert (await house.shown(handbook, review)).review.approvals == 0
+
+
+async def test_files_that_both_attached_are_decided_by_people(handbook: Served) -> None:
+    await house.begin(handbook)
+    there = await handbook.write("page.md", branch="next")
+    await upload(handbook, "same.png", b"theirs", branch="next")
+    await upload(handbook, "same.png", b"ours")
+    assert "'same.png'" in await conflicted(handbook)
+    assert (await refused(handbook.read(there.document_id))).reason == "DOCUMENT_NOT_FOUND"
+    assert (await download(handbook, "same.png"))[1] == b"ours"
 
 
 # ---------------------------------------------------------------------- others write meanwhile
