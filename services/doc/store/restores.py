@@ -19,13 +19,17 @@ from services.doc.domain.backups.ports import DocumentRows
 from services.doc.domain.backups.tables import TABLES, BackedTable, Row
 from services.doc.domain.errors import path_taken
 from services.doc.store.contents import INSERT as PUT_CONTENT
-from services.doc.store.contents import Before, SqlContents
+from services.doc.store.contents import Before, Packed, SqlContents
 from services.doc.store.snapshots import seal_place
 
 EXISTS = "SELECT EXISTS (SELECT FROM space WHERE tenant_id = $1 AND space = $2)"
 KNOWN = "SELECT document_id FROM document WHERE tenant_id = $1 AND document_id = ANY($2)"
 TELL = "INSERT INTO change (tenant_id, space, document_id, revision_id) VALUES ($1, $2, $3, $4)"
-DEPTH = "SELECT depth FROM content WHERE tenant_id = $1 AND sha256 = $2"
+DEPTHS = "SELECT sha256, depth FROM content WHERE tenant_id = $1 AND sha256 = ANY($2)"
+TELL_ALL = """
+INSERT INTO change (tenant_id, space, document_id, revision_id)
+SELECT $1, $2, * FROM unnest($3::text[], $4::text[])
+"""
 FILES = "SELECT sha256 FROM attachment_blob WHERE tenant_id = $1 AND sha256 = ANY($2)"
 ADD_FILE = """
 INSERT INTO attachment_blob (tenant_id, sha256, size, blob) VALUES ($1, $2, $3, $4)
@@ -88,24 +92,26 @@ class SqlRestorer:
         found = await self._database.fetch(KNOWN, tenant_id, list(document_ids), tenant=tenant_id)
         return {row["document_id"] for row in found}
 
-    async def add(self, tenant_id: str, space: str, document: DocumentRows, bodies: Mapping[str, bytes]) -> None:
+    async def add(
+        self, tenant_id: str, space: str, documents: Sequence[DocumentRows], bodies: Mapping[str, bytes]
+    ) -> None:
         """One transaction."""
-        heads = document.rows["head"]
         try:
             async with self._database.transaction(tenant_id) as tx:
-                made = await self._insert(tx, tenant_id, space, _TABLES["document"], document.rows["document"])
-                if not made:
-                    raise DocumentThere(f"the document {document.document_id} is there already")
-                await self._put_bodies(tx, tenant_id, document.rows["revision"], bodies)
-                await self._insert(tx, tenant_id, space, _TABLES["revision"], document.rows["revision"])
+                made = await self._insert(tx, tenant_id, space, _TABLES["document"], _all(documents, "document"))
+                if made != len(documents):
+                    raise DocumentThere("somebody has brought documents back at the same moment: restore again")
+                await self._put_bodies(tx, tenant_id, documents, bodies)
+                await self._insert(tx, tenant_id, space, _TABLES["revision"], _all(documents, "revision"))
+                heads = _all(documents, "head")
                 await self._insert(tx, tenant_id, space, _TABLES["head"], heads, strict=True)
                 for name in _LATER:
-                    await self._insert(tx, tenant_id, space, _TABLES[name], document.rows.get(name, ()))
-                for head in heads:
-                    if head["branch"] == "main":
-                        await tx.execute(TELL, tenant_id, space, document.document_id, head["revision_id"])
+                    await self._insert(tx, tenant_id, space, _TABLES[name], _all(documents, name))
+                shown = [head for head in heads if head["branch"] == "main"]
+                ids = [head["document_id"] for head in shown], [head["revision_id"] for head in shown]
+                await tx.execute(TELL_ALL, tenant_id, space, *ids)
         except asyncpg.UniqueViolationError as error:
-            raise path_taken(heads[0]["path"], "another document") from error
+            raise path_taken(documents[0].path, "another document") from error
 
     async def missing_files(self, tenant_id: str, hashes: Collection[str]) -> Collection[str]:
         """One query."""
@@ -139,18 +145,22 @@ class SqlRestorer:
             return added, lost
 
     async def _put_bodies(
-        self, tx: Connection, tenant_id: str, revisions: Sequence[Row], bodies: Mapping[str, bytes]
+        self, tx: Connection, tenant_id: str, documents: Sequence[DocumentRows], bodies: Mapping[str, bytes]
     ) -> None:
         """Each packed against the one before, as when they were written."""
-        before: Before | None = None
-        for row in revisions:
-            body, sha256 = bodies[row["sha256"]].decode(), row["sha256"]
-            packed = await self._contents.pack(tenant_id, body, before)
-            await tx.execute(
-                PUT_CONTENT, tenant_id, packed.sha256, packed.base, packed.depth, packed.size, packed.bytes
-            )
-            depth = await tx.fetchval(DEPTH, tenant_id, sha256)
-            before = Before(path=row["path"], sha256=sha256, depth=depth, body=body)
+        depths = {row["sha256"]: row["depth"] for row in await tx.fetch(DEPTHS, tenant_id, list(bodies))}
+        packed: list[Packed] = []
+        for document in documents:
+            before: Before | None = None
+            for row in document.rows["revision"]:
+                body, sha256 = bodies[row["sha256"]].decode(), row["sha256"]
+                if sha256 not in depths:
+                    packed.append(await self._contents.pack(tenant_id, body, before))
+                    depths[sha256] = packed[-1].depth
+                before = Before(path=row["path"], sha256=sha256, depth=depths[sha256], body=body)
+        await tx.executemany(
+            PUT_CONTENT, [(tenant_id, each.sha256, each.base, each.depth, each.size, each.bytes) for each in packed]
+        )
 
     async def _insert(
         self,
@@ -188,6 +198,10 @@ class SqlRestorer:
             found = await self._database.fetch(COLUMNS, table.name, tenant=None)
             self._columns[table.name] = frozenset(row["column_name"] for row in found)
         return self._columns[table.name]
+
+
+def _all(documents: Sequence[DocumentRows], name: str) -> Sequence[Row]:
+    return [row for document in documents for row in document.rows.get(name, ())]
 
 
 def _statement(table: BackedTable, names: Sequence[str], *, strict: bool) -> str:

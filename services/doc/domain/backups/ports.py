@@ -93,6 +93,12 @@ class DocumentRows:
     document_id: str
     rows: Mapping[str, Sequence[Row]]
 
+    @property
+    def path(self) -> str:
+        """For people."""
+        heads = self.rows.get("head", ())
+        return str(heads[0]["path"]) if heads else self.document_id
+
 
 class Restorer(Protocol):
     """Brings rows back, for one tenant; what is there already stays as it is."""
@@ -109,8 +115,10 @@ class Restorer(Protocol):
         """Those that are there already."""
         ...
 
-    async def add(self, tenant_id: str, space: str, document: DocumentRows, bodies: Mapping[str, bytes]) -> None:
-        """A document that is not there, with its history: all or nothing. Raises PathTaken."""
+    async def add(
+        self, tenant_id: str, space: str, documents: Sequence[DocumentRows], bodies: Mapping[str, bytes]
+    ) -> None:
+        """Documents that are not there, with their histories: all or nothing. Raises PathTaken."""
         ...
 
     async def missing_files(self, tenant_id: str, hashes: Collection[str]) -> Collection[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automesh.core.errors import AutomationError, Unavailable
+from automesh.core.errors import AlreadyExists, AutomationError, Unavailable
 from services.doc.domain.backups.backup import Bodies, Manifest, SpacePart
 from services.doc.domain.backups.errors import BackupDamaged, NotInBackup
 from services.doc.domain.backups.pieces import rows_of, unpack_bodies
@@ -25,6 +25,8 @@ from services.doc.domain.jobs.job import Ending, Job, Tally
 from services.doc.domain.jobs.report import Report
 
 _AT_ONCE, _PIECES_KEPT, _TIME = 500, 8, 10
+_DOCUMENTS, _BYTES = 100, 16 * 1024 * 1024
+"""That are brought back in one transaction."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _BEGIN = ("space", "member", "branch")
 _OF_SPACES = frozenset({"template", "review", "judgement", "follow"})
@@ -98,11 +100,12 @@ class _Restoring:
         rows = {name: [row async for row in self._rows(name)] for name in _BEGIN}
         await restorer.begin(tenant_id, target, rows)
         found = False
-        async for document in self._documents():
+        async for batch in self._batches():
             found = True
-            await self._document(document)
-            self._report.done += 1
+            await self._take(batch)
+            self._report.done += len(batch)
             await self._report.tell()
+            self._ground.doorbell.ring()
         if self._space.only and not found:
             raise NotInBackup(
                 f"the backup has no document {self._space.only!r} in the space {self._space.part.summary.space!r}",
@@ -124,22 +127,58 @@ class _Restoring:
                 mapped = {name: [self._mapped(each) for each in found] for name, found in rows.items()}
                 yield DocumentRows(self._mapped_id(document_id), mapped)
 
-    async def _document(self, document: DocumentRows) -> None:
-        self._paths |= {(link["branch"], link["target_key"]) for link in document.rows.get("link", ())}
-        known = await self._ground.restorer.known(self._job.tenant_id, [document.document_id])
-        try:
-            if known:
-                await self._again(document)
+    async def _batches(self) -> AsyncIterator[Sequence[DocumentRows]]:
+        """Documents, as many as can well be in memory with their texts."""
+        batch: list[DocumentRows] = []
+        size = 0
+        async for document in self._documents():
+            batch.append(document)
+            size += sum(row["size"] for row in document.rows["revision"])
+            if len(batch) >= _DOCUMENTS or size >= _BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    async def _take(self, batch: Sequence[DocumentRows]) -> None:
+        for document in batch:
+            self._paths |= {(link["branch"], link["target_key"]) for link in document.rows.get("link", ())}
+        known = await self._ground.restorer.known(self._job.tenant_id, [each.document_id for each in batch])
+        await self._add_documents([each for each in batch if each.document_id not in known])
+        for document in batch:
+            if document.document_id in known:
+                await self._telling(document, self._again(document))
+
+    async def _add_documents(self, batch: Sequence[DocumentRows]) -> None:
+        """Together; one by one where one of them cannot be."""
+        if len(batch) > 1:
+            try:
+                await self._bring(batch)
                 return
-            hashes = [row["sha256"] for row in document.rows["revision"]]
-            bodies = {sha256: await self._body(sha256) for sha256 in hashes}
-            await self._ground.restorer.add(self._job.tenant_id, self._space.target, document, bodies)
-            self._report.count(Tally(created=1))
-            self._ground.doorbell.ring()
+            except (AlreadyExists, BackupDamaged):
+                pass
+        for document in batch:
+            await self._telling(document, self._bring([document]))
+
+    async def _bring(self, batch: Sequence[DocumentRows]) -> None:
+        hashes = {row["sha256"] for document in batch for row in document.rows["revision"]}
+        bodies = {sha256: await self._body(sha256) for sha256 in sorted(hashes, key=self._place)}
+        await self._ground.restorer.add(self._job.tenant_id, self._space.target, batch, bodies)
+        self._report.count(Tally(created=len(batch)))
+
+    async def _telling(self, document: DocumentRows, work: Awaitable[None]) -> None:
+        """What goes wrong with one document is told of, and the rest goes on."""
+        try:
+            await work
         except (JobLost, JobCancelled, Unavailable):
             raise
         except AutomationError as error:
-            self._report.refuse(_path(document), error.message)
+            self._report.refuse(document.path, error.message)
+
+    def _place(self, sha256: str) -> str:
+        """In which piece: so that each is read once."""
+        bodies = self._bodies.get(sha256)
+        return bodies.piece.sha256 if bodies else ""
 
     async def _again(self, document: DocumentRows) -> None:
         """A document that is there: where it is not as it was, a new revision says what it was."""
@@ -179,7 +218,6 @@ class _Restoring:
             lines_removed=counts.removed,
         )
         await self._ground.documents.write(write, read(content, path, max_bytes=max(1, len(content.encode()))))
-        self._ground.doorbell.ring()
 
     async def _table(self, table: BackedTable) -> None:
         """What belongs to the space and to documents that are there."""
@@ -296,8 +334,3 @@ class _Peeking:
                 return found
             if row["document_id"] == document_id:
                 found.append(row)
-
-
-def _path(document: DocumentRows) -> str:
-    heads = document.rows.get("head", ())
-    return str(heads[0]["path"]) if heads else document.document_id
