@@ -55,7 +55,9 @@ def edit(
     api = api_of(context)
     found = _found_or_new(api, document, space, branch)
     scratch = Scratch.of(api.target.state.folder, found)
-    _Editing(api, found, scratch, Editor.of_environment(), branch=branch, message=message).run()
+    editing = _Editing(api, found, scratch, Editor.of_environment(), branch=branch, message=message)
+    with scratch.held():
+        editing.run()
 
 
 def drafts(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import shlex
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from automesh.cli.target import save_private
 from automesh.mesh.settings import read_settings
 
 USUAL = ("nano", "vim", "vi")
-_BASE, _MINE = ".base", ".mine"
+_BASE, _MINE, _LOCK = ".base", ".mine", ".lock"
 _MARKERS = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -53,6 +55,21 @@ class Scratch:
         digest = hashlib.sha256(f"{place} {document['documentId']}".encode()).hexdigest()[:8]
         name = f"{_UNSAFE.sub('-', place)[-80:].strip('-')}-{digest}"
         return cls(folder / "edits" / f"{name}.md", name)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else on this machine edits the same document meanwhile: both would write to this file."""
+        self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = self.file.with_suffix(_LOCK)
+        with lock.open("w") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CliError("you are editing this document in another terminal: finish there first") from None
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
 
     def exists(self) -> bool:
         """Whether an earlier attempt left it."""

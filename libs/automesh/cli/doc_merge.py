@@ -41,7 +41,8 @@ def show_stale(stale: Mapping[str, Any], merge: Json) -> None:
         return
     rows = [[str(each.get("line", 0)), _few(each, "ours"), _few(each, "theirs")] for each in conflicts]
     console.print(table(["LINE", "YOURS", "THEIRS"], rows))
-    console.print(f"{len(conflicts)} places need a decision: they stand between <<<<<<< and >>>>>>> in the text.")
+    count = "1 place needs" if len(conflicts) == 1 else f"{len(conflicts)} places need"
+    console.print(f"{count} a decision, between <<<<<<< and >>>>>>> in the text.")
 
 
 def _few(conflict: Json, side: str) -> str:

@@ -40,7 +40,7 @@ def propose(
     if as_json:
         print_json(made)
         return
-    console.print(literal(f"{made['reviewId']} waits for {_missing(made)}"))
+    console.print(literal(f"{made['reviewId']} is open: {_missing(made)}"))
     console.print(literal(f"Look at it: automesh doc review show {made['reviewId']}", "dim"), soft_wrap=True)
 
 
@@ -156,7 +156,8 @@ def _judge(context: typer.Context, review: str, verdict: str, message: str, *, a
 
 def _missing(review: Json) -> str:
     """2 of 3 approvals, 1 open comment."""
-    said = [f"{review.get('approvals', 0)} of {review.get('requiredApprovals', 0)} approvals"]
+    given, needed = int(review.get("approvals", 0)), int(review.get("requiredApprovals", 0))
+    said = [f"{given} of {needed} approvals" if needed else f"{given} approvals, none is required"]
     if comments := int(review.get("openComments", 0)):
         said.append(f"{comments} open comment{'s' * (comments > 1)}")
     return ", ".join(said)

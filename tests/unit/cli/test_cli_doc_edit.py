@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from automesh.cli.doc_editor import has_markers
+from automesh.cli.doc_editor import Scratch, has_markers
 from automesh.core.errors import AutomationError, Kind, NotFound, Unavailable
 from automesh.doc.v1 import document_pb2, draft_service_pb2
 from automesh.doc.v1 import document_service_pb2 as pb
@@ -174,7 +174,7 @@ def test_conflicts_come_back_to_the_editor_with_markers(
     done = automesh("doc", "edit", PLACE, typed="y\n", env=editor(automesh.folder, "one\nmine\n", "one\nboth\n"))
     assert done.exit_code == 0, done.output
     assert (automesh.folder / "shown" / "1").read_text() == CONFLICT
-    assert "1 places need a decision" in done.output
+    assert "1 place needs a decision" in done.output
     assert space.content == "one\nboth\n"
     assert kept(automesh) == []
 
@@ -261,6 +261,19 @@ def test_an_editor_that_fails_leaves_the_text_where_it_says(
     done = automesh("doc", "edit", PLACE, env={"VISUAL": "", "EDITOR": "/no/such/editor"})
     assert "cannot be started" in str(done.exception)
     assert gateway.requests("UpdateDocument") == []
+
+
+def test_the_same_document_is_not_edited_twice_at_once(
+    automesh: Terminal, gateway: ScriptedGateway, space: Space
+) -> None:
+    scratch = Scratch.of(
+        automesh.folder / "state", {"space": "handbook", "path": "guides/start.md", "documentId": "doc_1"}
+    )
+    with scratch.held():
+        done = automesh("doc", "edit", PLACE, env=editor(automesh.folder, "one\nmine\n"))
+    assert "in another terminal" in str(done.exception)
+    assert list((automesh.folder / "shown").iterdir()) == []
+    assert automesh("doc", "edit", PLACE, env={"VISUAL": "", "EDITOR": "true"}).exit_code == 0
 
 
 @pytest.mark.parametrize("given", ["guides/start.md", ":x", "handbook:"])
