@@ -186,7 +186,7 @@ class Log:
         self.searches.append(search)
 
 
-def _member(user: str, role: space_pb2.MemberRole) -> space_pb2.Member:
+def _member(user: str, role: space_pb2.MemberRole.ValueType) -> space_pb2.Member:
     return space_pb2.Member(user=user, role=role)
 
 
