@@ -49,6 +49,8 @@ class SharedText:
 
     def judge(self, update: bytes, *, max_bytes: int) -> Verdict:
         """Brings it in, if it is fine."""
+        if not varints.is_plausible(update):
+            return Verdict.MALFORMED
         before = len(self._text)
         try:
             self._doc.apply_update(update)

@@ -23,6 +23,16 @@ def state_vector(encoded: bytes) -> Mapping[int, int]:
     return clocks
 
 
+def is_plausible(update: bytes) -> bool:
+    """Whether an update says that it holds no more than its bytes can: room for the rest is made before it is read."""
+    try:
+        clients, at = read(update, 0)
+        structs = read(update, at)[0]
+    except Malformed:
+        return False
+    return max(clients, structs) <= len(update)
+
+
 def is_within(update: bytes, clocks: Mapping[int, int]) -> bool:
     """Whether an update, without all that is known by `clocks`, adds nothing and deletes nothing that is unknown."""
     clients, at = read(update, 0)

@@ -38,21 +38,28 @@ class Shift:
     """The way from an old text to a new one, for any number of places."""
 
     def __init__(self, old: str, new: str) -> None:
-        self._new = new
+        self._old, self._new = old, new
         self._kept = list(_kept(old, new))
         self._starts = [each.left for each in self._kept]
 
     def of(self, start: int, end: int, quote: str) -> Place:
-        """Where it is now: where most of it is left, else where the very same text is nearest, else lost."""
+        """Where it is now: where all of it is left, or went as the only one of its kind; else where most of it is left;
+        else where the very same text is nearest; else lost."""
         parts = list(self._parts(start, end))
         left = sum(size for _, size in parts)
+        if left < end - start and self._old.count(quote) == self._new.count(quote) == 1:
+            return self._at(self._new.index(quote), len(quote))
         if left and left >= LEAST_LEFT * (end - start):
             return Place(parts[0][0], parts[-1][0] + parts[-1][1])
         near = self._where(start)
         again = _nearest(self._new, quote, near) if quote.strip() else -1
         if again >= 0:
-            return Place(again, again + len(quote))
+            return self._at(again, len(quote))
         return Place(near, near, lost=True)
+
+    @staticmethod
+    def _at(start: int, size: int) -> Place:
+        return Place(start, start + size)
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """First character in the new text, and how many, of all that is left."""
