@@ -113,7 +113,7 @@ class Terminal:
     """`automesh ...` against the scripted gateway."""
 
     def __init__(self, gateway: ScriptedGateway, url: str, folder: Path) -> None:
-        self.gateway, self.folder = gateway, folder
+        self.gateway, self.folder, self.url = gateway, folder, url
         self._env = {"AUTOMESH_URL": url, "AUTOMESH_API_KEY": "am_test", "AUTOMESH_STATE_DIR": str(folder / "state")}
 
     def __call__(self, *words: str, typed: str = "", env: dict[str, str] | None = None) -> Result:
