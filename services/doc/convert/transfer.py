@@ -39,11 +39,11 @@ async def chunks(
 ) -> AsyncIterator[bytes]:
     """The bytes of an import. Raises ValidationError for a second header."""
     if first.content.data:
-        yield first.content.data
+        yield _checked(first.content.data)
     async for request in requests:
         if request.space or request.branch or request.prefix or request.root or request.message:
             raise ValidationError("after the first message an import has only content", field="content")
-        yield request.content.data
+        yield _checked(request.content.data)
 
 
 def export_asked(request: pb.ExportArchiveRequest) -> ExportAsked:
@@ -92,6 +92,12 @@ async def files(requests: AsyncIterator[pb.StoreDocumentationRequest], now: date
     if not path:
         raise ValidationError("no file has come: send for each its path, then its chunks", field="path")
     yield _file(path, content, now)
+
+
+def _checked(chunk: bytes) -> bytes:
+    if len(chunk) > MAX_CHUNK:
+        raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="content")
+    return chunk
 
 
 def _file(path: str, content: bytearray, now: datetime) -> PackedFile:

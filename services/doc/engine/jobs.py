@@ -72,7 +72,9 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
     schedule = BackupSchedule(
         jobs, backups, desk, jobs, make_id=options.make_id, every_s=options.backup_every_s, keep=options.keep_backups
     )
-    loop = JobLoop(jobs, works, hints, core.doorbell, at_once=options.jobs_at_once, poll_s=1.0)
+    loop = JobLoop(
+        jobs, works, hints, core.doorbell, at_once=options.jobs_at_once, poll_s=1.0, lease_s=options.job_lease_s
+    )
     try:
         yield Part(
             bounds=[
@@ -107,7 +109,7 @@ def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:
         documents=core.documents,
         shelf=core.attachments,
         checks=lambda: core.checks,
-        store=SqlImportStore(core.outside.database, core.documents.writes, jobs),
+        store=SqlImportStore(core.outside.database, core.documents.writes, jobs, lease_s=options.job_lease_s),
         sources=BlobSources(core.outside.blobs, options.scratch, limits),
         ledger=core.blob_ledger,
         doorbell=core.doorbell,

@@ -34,6 +34,8 @@ class Options:
     """Views and queries are counted by the day for so long, then by the month."""
     jobs_at_once: int = 2
     """Imports, exports, backups that this replica works on."""
+    job_lease_s: float = 15.0
+    """So long after the death of a replica another goes on with its jobs."""
     max_import_bytes: int = 512 * MIB
     max_unpacked_bytes: int = 2 * GIB
     """What an archive may hold."""

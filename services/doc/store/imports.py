@@ -51,14 +51,13 @@ WITH RECURSIVE line AS (
 SELECT r.* FROM line JOIN revision r USING (revision_id) ORDER BY r.number LIMIT $3
 """
 MAX_LINE = 200_001
-LEASE_S = 15.0
 
 
 class SqlImportStore:
     """A services.doc.domain.transfer.ports.ImportStore."""
 
-    def __init__(self, database: Database, writes: SqlWrites, jobs: SqlJobStore) -> None:
-        self._database, self._writes, self._jobs = database, writes, jobs
+    def __init__(self, database: Database, writes: SqlWrites, jobs: SqlJobStore, *, lease_s: float) -> None:
+        self._database, self._writes, self._jobs, self._lease_s = database, writes, jobs, lease_s
 
     async def standing(self, tenant_id: str, space: str, branch: str, prefix: str) -> Sequence[Place]:
         """One query."""
@@ -86,7 +85,7 @@ class SqlImportStore:
         """The job's row comes first: a worker that has lost it writes nothing."""
         prepared = await self._writes.prepare(commit.writes)
         async with self._writes.explaining(), self._database.transaction(job.tenant_id) as tx:
-            await self._jobs.tell_in(tx, job.job_id, job.attempt, sight, LEASE_S)
+            await self._jobs.tell_in(tx, job.job_id, job.attempt, sight, self._lease_s)
             heads = await self._writes.write_in(tx, prepared)
             await _remember(tx, (job.tenant_id, job.space, branch), commit, place)
         self._writes.remember(prepared)

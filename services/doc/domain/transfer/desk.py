@@ -10,7 +10,6 @@ from typing import Any
 
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
-from services.doc.domain.attachments.shelf import MAX_CHUNK
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.errors import SpaceNotFound, SpaceTaken
 from services.doc.domain.jobs.desk import JobDesk
@@ -143,8 +142,6 @@ class TransferDesk:
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
         async for chunk in chunks:
-            if len(chunk) > MAX_CHUNK:
-                raise ValidationError(f"a chunk of {len(chunk)} bytes is more than {MAX_CHUNK}", field="content")
             size += len(chunk)
             if size > self._max_bytes:
                 raise archive_too_large(self._max_bytes)
