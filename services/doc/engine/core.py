@@ -27,7 +27,8 @@ from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.transfer.ports import NoTasks, Tasks
 from services.doc.domain.validation.page_checks import PageChecks
 from services.doc.engine.options import Options
-from services.doc.rendering.html import VERSION, MarkdownRenderer
+from services.doc.rendering.apart import BoundedRenderer
+from services.doc.rendering.html import VERSION
 from services.doc.store.analytics import SqlSearchStore, SqlViewStore
 from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
 from services.doc.store.branches import SqlBranchStore
@@ -81,7 +82,7 @@ class Core:
         """Where parts tell what happened: feeds of people and webhooks of spaces."""
         self.comments: OpenComments = NoComments()
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
-        self.pages = PageMaker(CachedRenderer(MarkdownRenderer(), outside.cache, version=VERSION))
+        self.pages = PageMaker(CachedRenderer(BoundedRenderer(), outside.cache, version=VERSION))
         self.reader = DocumentReader(self.documents, self.directory)
         self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
         self.recorder = Recorder(self.views, self.searches, clock=options.clock)

@@ -22,6 +22,7 @@ _SELF_LINK = re.compile(
 )
 _TAG = re.compile(r"<[^>]*>")
 _IMAGE = re.compile(r'(<a )|(</a>)|<img((?: [a-z-]+="[^"]*")+)>')
+_TASK = re.compile(r'<input((?: [a-z-]+="[^"]*")*)>')
 _CODE = re.compile(r'<pre><code class="language-([^" ]+)">([^<]*)</code></pre>')
 
 VERSION = "1"
@@ -44,6 +45,8 @@ class MarkdownRenderer:
         made = _with_anchors(made, secret, found)
         bounds.check_html(made)
         clean = cleaner(resolve, f"https://{secret}/").clean(made)
+        # The sanitiser writes what it adds to an element in any order: equal texts must become equal pages.
+        clean = _TASK.sub(_task, clean)
         return _CODE.sub(_highlight, _IMAGE.sub(_Pictures(f"https://{secret}/"), clean))
 
 
@@ -108,6 +111,10 @@ class _Pictures:
 def _shown(escaped: str) -> str:
     """The value of an attribute as text: there the serialiser leaves < and > as they are."""
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _task(match: re.Match[str]) -> str:
+    return f'<input type="checkbox" disabled{" checked" if " checked=" in match[1] else ""}>'
 
 
 def _highlight(match: re.Match[str]) -> str:

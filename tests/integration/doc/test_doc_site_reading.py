@@ -1,4 +1,4 @@
-"""What readers' browsers get from the listener: headers, caches, files of other people, and paths that mean mischief."""
+"""What readers' browsers get from the listener: headers, caches, files of people, and paths that mean mischief."""
 
 import asyncio
 import gzip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,9 @@ _OPTIONS = (
     | pyromark.Options.ENABLE_YAML_STYLE_METADATA_BLOCKS
 )
 _PARSER = pyromark.Markdown(options=_OPTIONS)
-_HTML_ID = re.compile(r"""<[a-zA-Z][^>]*?\s(?:id|name)\s*=\s*["']?([^\s"'>]+)""")
-_HTML_LINK = re.compile(r"""<(a|img)\b[^>]*?\s(?:href|src)\s*=\s*["']?([^\s"'>]+)""", re.IGNORECASE)
-_TAG = re.compile(r"<[^>]*>")
+_HTML_ID = re.compile(r"""<[a-zA-Z][^<>]*?\s(?:id|name)\s*=\s*["']?([^\s"'>]+)""")
+_HTML_LINK = re.compile(r"""<(a|img)\b[^<>]*?\s(?:href|src)\s*=\s*["']?([^\s"'>]+)""", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")  # not past another "<": a page of nothing else would take for ever
 _BREAKS = frozenset({"Paragraph", "Item", "CodeBlock", "Heading", "BlockQuote", "TableHead", "TableRow", "HtmlBlock"})
 
 
