@@ -43,7 +43,7 @@ def show_documentation(api: Api, *, pause: Pause = time.sleep) -> None:
     _check(api)
     address = _publish(api)
     _search(api, pause)
-    console.print(Text.assemble("\nThe site: ", literal(address, "bold")), soft_wrap=True)
+    console.print(Text.assemble("\nThe site, while the stack runs: ", literal(address, "bold")), soft_wrap=True)
 
 
 @contextmanager
