@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from automesh.core.ids import new_id
 from automesh.core.webhooks import MAX_PENDING, TOO_MANY_WAIT
 from automesh.storage.postgres import Connection, Database
 from services.doc.domain.changes.doorbell import Doorbell
@@ -61,7 +62,7 @@ INSERT INTO doc_delivery (delivery_id, tenant_id, webhook_id, event, body) VALUE
 DISABLE = "UPDATE doc_webhook SET disabled_reason = $2 WHERE webhook_id = $1"
 
 
-async def tell(tx: Connection, notice: Notice, *, make_id: Callable[[str], str]) -> None:
+async def tell(tx: Connection, notice: Notice, *, make_id: Callable[[str], str] = new_id) -> None:
     """A line in the feed of each whom it concerns, and a delivery to each webhook of the space that wants it."""
     await tx.execute(
         TELL, notice.tenant_id, notice.space, notice.document_id, list(notice.to), notice.followers,

@@ -12,6 +12,7 @@ from automesh.storage.sealing import Sealer, place
 from services.doc.domain.branches.branch import Work
 from services.doc.domain.documents.document import Revision
 from services.doc.domain.errors import BranchInUse, branch_not_found
+from services.doc.domain.notifications import occasions
 from services.doc.domain.reviews.errors import ReviewChanged, files_differ, review_ended, review_not_found, review_open
 from services.doc.domain.reviews.ports import Merging
 from services.doc.domain.reviews.review import (
@@ -22,7 +23,7 @@ from services.doc.domain.reviews.review import (
     ReviewState,
     Verdict,
 )
-from services.doc.store import attachments, rows
+from services.doc.store import attachments, notices, rows
 from services.doc.store.branches import DELETE as DELETE_BRANCH
 from services.doc.store.documents import REVISIONS
 from services.doc.store.writes import SqlWrites
@@ -65,17 +66,20 @@ class SqlReviewStore:
         """One row. That the branches are there is seen when it is committed."""
         description = self._sealer.seal(review.description.encode(), place("doc", tenant_id, "review", review_id))
         try:
-            row = await self._database.fetchrow(
-                ADD, tenant_id, review_id, review.space, review.branch, review.target, review.title, description,
-                author, list(review.reviewers), tenant=tenant_id,
-            )  # fmt: skip
+            async with self._database.transaction(tenant_id) as tx:
+                row = await tx.fetchrow(
+                    ADD, tenant_id, review_id, review.space, review.branch, review.target, review.title, description,
+                    author, list(review.reviewers),
+                )  # fmt: skip
+                assert row is not None  # noqa: S101 - INSERT ... RETURNING
+                made = self._review(row, ())
+                await notices.tell(tx, occasions.review_requested(made))
         except asyncpg.UniqueViolationError as error:
             raise review_open(review.branch) from error
         except asyncpg.ForeignKeyViolationError as error:
             missing = review.target if error.constraint_name == "review_open_target" else review.branch
             raise branch_not_found(review.space, missing) from error
-        assert row is not None  # noqa: S101 - INSERT ... RETURNING
-        return self._review(row, ())
+        return made
 
     async def get(self, tenant_id: str, review_id: str) -> Review:
         """The row, and its judgements."""
@@ -99,11 +103,13 @@ class SqlReviewStore:
             judgement.message.encode(), _judgement_place(tenant_id, review_id, judgement.reviewer)
         )
         async with self._database.transaction(tenant_id) as tx:
-            if await tx.fetchrow(TOUCH, tenant_id, review_id) is None:
+            row = await tx.fetchrow(TOUCH, tenant_id, review_id)
+            if row is None:
                 raise await self._not_open(tx, tenant_id, review_id)
             await tx.execute(
                 JUDGE, tenant_id, review_id, judgement.reviewer, judgement.verdict, sealed, judgement.digest
             )
+            await notices.tell(tx, occasions.review_judged(self._review(row, ()), judgement))
         return await self.get(tenant_id, review_id)
 
     async def close(self, tenant_id: str, review_id: str, work: Work, message: str) -> Review:
@@ -141,6 +147,7 @@ class SqlReviewStore:
             found = await tx.fetch(REVISIONS, review.tenant_id, [write.revision_id for write, _ in merging.writes])
             if merging.delete_branch:
                 await tx.execute(DELETE_BRANCH, review.tenant_id, review.space, review.branch)
+            await notices.tell(tx, occasions.review_merged(review, merging.user))
         self._writes.remember(prepared)
         made = sorted(map(rows.revision, found), key=lambda each: each.path)
         return await self.get(review.tenant_id, review.review_id), made

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from services.doc.domain.notifications import occasions
 from services.doc.domain.publishing.errors import ReleaseLost
 from services.doc.domain.publishing.ports import Built, Progress
 from services.doc.domain.publishing.site import Release
+from services.doc.store import notices
 from services.doc.store import site_rows as rows
 from services.doc.store.sites import switch_in
 
@@ -96,9 +98,11 @@ class SqlReleaseQueue:
         await self._database.execute(LET_GO, release.release_id, release.attempt, tenant=ENGINE)
 
     async def fail(self, release: Release, why: str, checks: Sequence[str] = ()) -> None:
-        """One row."""
-        row = await self._database.fetchrow(FAIL, release.release_id, release.attempt, why, list(checks), tenant=ENGINE)
-        _check(row, release)
+        """One row; whoever asked for it is told."""
+        async with self._database.transaction(ENGINE) as tx:
+            _check(await tx.fetchrow(FAIL, release.release_id, release.attempt, why, list(checks)), release)
+            if not release.preview:
+                await notices.tell(tx, occasions.publish_failed(release))
 
     async def finish(self, release: Release, built: Built) -> bool:
         """One transaction."""

@@ -9,8 +9,10 @@ import asyncpg
 
 from automesh.storage.postgres import Connection, Database, Record
 from services.doc.domain.errors import space_not_found
+from services.doc.domain.notifications import occasions
 from services.doc.domain.publishing.errors import NothingToRollBack, ReleaseNotReady, SiteChanged, release_not_found
 from services.doc.domain.publishing.site import NewRelease, Release, Site, SiteChoices, SiteSwitch
+from services.doc.store import notices
 from services.doc.store import site_rows as rows
 from services.doc.store.site_rows import RELEASE
 
@@ -170,6 +172,7 @@ async def switch_in(
     await tx.execute(SET_CURRENT, *where, release.release_id)
     await tx.execute(SET_PUBLISHED, release.release_id)
     await tx.execute(LOG, *where, release.release_id, current or "", actor, reason, rollback)
+    await notices.tell(tx, occasions.published(release, actor, rollback=rollback))
 
 
 async def _target(tx: Connection, tenant_id: str, space: str, release_id: str, current: str | None) -> Release:

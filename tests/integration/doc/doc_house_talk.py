@@ -28,11 +28,13 @@ async def notifications(served: Served, user: str = "ann", *permissions: str) ->
 
 async def say(served: Served, text: str, user: str = "ann", **where: Any) -> pb.Comment:
     request = pb.CreateCommentRequest(text=text, **where)
-    return (await (await comments(served, user)).CreateComment(request)).comment
+    made: pb.Comment = (await (await comments(served, user)).CreateComment(request)).comment
+    return made
 
 
 async def said(served: Served, user: str = "ann", **where: Any) -> Sequence[pb.Comment]:
-    return (await (await comments(served, user)).ListComments(pb.ListCommentsRequest(**where))).comments
+    answer: pb.ListCommentsResponse = await (await comments(served, user)).ListComments(pb.ListCommentsRequest(**where))
+    return answer.comments
 
 
 def on(document: document_pb2.Document, quote: str) -> dict[str, Any]:

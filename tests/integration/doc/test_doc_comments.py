@@ -67,7 +67,8 @@ async def test_threads_come_in_the_order_of_the_text_and_answers_in_that_of_time
         each.comment_id for each in order
     ]
     stub = await comments(handbook)
-    token, paged = "", []
+    token = ""
+    paged: list[str] = []
     while not paged or token:
         answer = await stub.ListComments(
             pb.ListCommentsRequest(document_id=page.document_id, page_size=2, page_token=token)

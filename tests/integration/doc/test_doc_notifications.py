@@ -15,6 +15,9 @@ from services.doc.domain.notifications.notice import Notice, NoticeKind
 from services.doc.loops.notifications import Notifier
 from services.doc.store.notifications import SqlChangeTeller, SqlFeedStore
 from tests.integration.doc.doc_house import Served, doc_service, invalid, refused
+from tests.integration.doc.doc_house_reviews import begin, judge, merge, propose
+from tests.integration.doc.doc_house_reviews import on as on_branch
+from tests.integration.doc.doc_house_sites import publishing
 from tests.integration.doc.doc_house_talk import feed, notifications, say
 
 pytestmark = pytest.mark.postgres
@@ -46,7 +49,7 @@ async def test_many_changes_are_one_line_until_it_is_seen(handbook: Served) -> N
     now: document_pb2.Document = made
     for number in range(3):
         now = await handbook.edit(now, f"# Start\n\n{number}\n", user="bob")
-        (told,) = await feed(handbook, "ann")
+    (told,) = await feed(handbook, "ann")
     assert told.text == "bob has changed 'Start' (3 times)"
     stub = await notifications(handbook, "ann")
     await stub.MarkSeen(pb.MarkSeenRequest(sequence=told.sequence))
@@ -63,7 +66,7 @@ async def test_followers_of_a_space_hear_of_all_its_documents_and_may_stop_for_o
     await follow(handbook, "carl", space="handbook", document_id=one.document_id, stop=True)
     await handbook.edit(one, "# One\n\nmore\n")
     await handbook.edit(two, "# Two\n\nmore\n")
-    assert [each.document_id for each in await feed(handbook, "carl")][0] == two.document_id
+    assert (await feed(handbook, "carl"))[0].document_id == two.document_id
     assert len(await feed(handbook, "carl")) == 2
     await follow(handbook, "carl", space="handbook", stop=True)
     await handbook.write("three.md")
@@ -158,13 +161,11 @@ async def test_each_change_is_told_exactly_once_by_any_number_of_replicas(
 
 async def test_other_parts_post_what_happened(handbook: Served) -> None:
     notice = Notice(
-        tenant_id="default", kind=NoticeKind.PUBLISH_FAILED, space="handbook", actor="ann", text="the site was not built",
+        tenant_id="default", kind=NoticeKind.PUBLISH_FAILED, space="handbook", actor="ann", text="it was not built",
         to=["bob", "ann"],
     )  # fmt: skip
     await handbook.engine.core.notices.post([notice])
-    assert [(each.kind, each.text) for each in await feed(handbook, "bob")] == [
-        ("publish_failed", "the site was not built")
-    ]
+    assert [(each.kind, each.text) for each in await feed(handbook, "bob")] == [("publish_failed", "it was not built")]
     assert not await feed(handbook, "ann")
 
 
@@ -179,3 +180,28 @@ async def test_what_nobody_reads_is_forgotten(handbook: Served) -> None:
     while await store.prune(90, 10, 5):
         pass
     assert not await feed(handbook, "bob")
+
+
+async def test_a_review_tells_those_who_are_asked_and_those_who_have_asked(handbook: Served) -> None:
+    made = await handbook.write()
+    await begin(handbook)
+    await on_branch(handbook, made, "# Start\n\nBetter.\n")
+    review = await propose(handbook, reviewers=["bob"])
+    assert [(each.kind, each.review_id) for each in await feed(handbook, "bob")] == [
+        ("review_requested", review.review_id)
+    ]
+    await judge(handbook, review, "bob")
+    assert (await feed(handbook, "ann"))[0].text == "bob has approved 'Better words'"
+    await merge(handbook, review, user="carl")
+    assert [(await feed(handbook, user))[0].kind for user in ("ann", "bob")] == ["review_merged"] * 2
+    assert not [each for each in await feed(handbook, "carl") if each.kind == "review_merged"]
+
+
+async def test_followers_of_a_space_hear_of_its_site(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with publishing(postgres, tmp_path) as published:
+        await published.doc.space()
+        await published.doc.write("index.md", "# Home\n")
+        await follow(published.doc, "carl", space="handbook")
+        await published.publish()
+        (told, *_) = [each for each in await feed(published.doc, "carl") if each.kind == "published"]
+        assert (told.actor, told.text) == ("ann", "ann has published the site of handbook")

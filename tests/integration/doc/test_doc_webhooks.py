@@ -199,8 +199,8 @@ async def test_urls_off_the_list_unknown_kinds_and_strangers_are_refused(house: 
     assert (await refused(bob.CreateDocWebhook(request))).kind == "forbidden"
     await house.space("secret", visibility=space_pb2.VISIBILITY_MEMBERS)
     assert (await refused(bob.ListDocWebhooks(pb.ListDocWebhooksRequest(space="secret")))).reason == "SPACE_NOT_FOUND"
-    error = await refused(stub.EnableDocWebhook(pb.EnableDocWebhookRequest(space="handbook", webhook_id="hook_x")))
-    assert error.reason == "DOC_WEBHOOK_NOT_FOUND"
+    unknown = await refused(stub.EnableDocWebhook(pb.EnableDocWebhookRequest(space="handbook", webhook_id="hook_x")))
+    assert unknown.reason == "DOC_WEBHOOK_NOT_FOUND"
 
 
 async def test_an_address_on_a_private_network_is_not_called_without_the_operators_word(place: Place) -> None:
