@@ -129,11 +129,13 @@ async def test_what_was_created_is_read_back(house: House) -> None:
         timeout=timedelta(minutes=3),
         retry=RetryPolicy(max_retries=1, initial_delay=timedelta(seconds=0.5), multiplier=1.5),
     )
-    draft = Draft(task_id=new_id("task"), tenant_id=TENANT, spec=spec, created_by="user_1", traceparent="00-x")
+    who = {"created_by": "user_1", "created_by_name": "ann"}
+    draft = Draft(task_id=new_id("task"), tenant_id=TENANT, spec=spec, traceparent="00-x", **who)
     task, fresh = await house.tasks.create(draft, request_id="", queue_limit=10)
     assert fresh
     assert await house.get(task) == task
-    assert (task.spec, task.status, task.attempt, task.created_by) == (spec, Status.SCHEDULED, 0, "user_1")
+    assert (task.spec, task.status, task.attempt) == (spec, Status.SCHEDULED, 0)
+    assert (task.created_by, task.created_by_name) == ("user_1", "ann")
 
 
 async def test_a_type_that_no_agent_knows_is_refused(house: House) -> None:

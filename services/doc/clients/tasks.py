@@ -27,6 +27,6 @@ class OrchestratorTasks:
             task_id=task.task_id,
             task_type=task.type,
             attempt=task.attempt,
-            created_by=task.created_by,
+            created_by=task.created_by_name or task.created_by,
             input=json_format.MessageToDict(task.input),
         )

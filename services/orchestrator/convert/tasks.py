@@ -107,6 +107,7 @@ def task(task: Task) -> pb.Task:
         timeout=times.duration(spec.timeout),
         run_at=times.timestamp(spec.run_at),
         created_by=task.created_by,
+        created_by_name=task.created_by_name,
         agent_id=task.agent_id,
         create_time=times.timestamp(task.created_at),
         update_time=times.timestamp(task.updated_at),

@@ -43,7 +43,14 @@ class TaskBoard:
         signals.listen(hub.on_signal)
 
     async def create(
-        self, spec: NewTask, *, tenant_id: str, created_by: str, request_id: str = "", traceparent: str = ""
+        self,
+        spec: NewTask,
+        *,
+        tenant_id: str,
+        created_by: str,
+        created_by_name: str = "",
+        request_id: str = "",
+        traceparent: str = "",
     ) -> Task:
         """Stores a task. The same `request_id` with the same task returns the first one."""
         check_request_id(request_id)
@@ -54,6 +61,7 @@ class TaskBoard:
             tenant_id=tenant_id,
             spec=spec,
             created_by=created_by,
+            created_by_name=created_by_name,
             traceparent=traceparent,
         )
         task, fresh = await self._store.create(draft, request_id=request_id, queue_limit=self._queue_limit)

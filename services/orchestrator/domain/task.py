@@ -88,6 +88,7 @@ class Draft:
     tenant_id: str
     spec: NewTask
     created_by: str = ""
+    created_by_name: str = ""
     traceparent: str = ""
 
 
@@ -103,6 +104,7 @@ class Task:
     updated_at: datetime
     ready_at: datetime
     created_by: str = ""
+    created_by_name: str = ""
     traceparent: str = ""
     attempt: int = 0
     failures: int = 0
@@ -134,6 +136,7 @@ class Task:
             updated_at=now,
             ready_at=max(run_at, now),
             created_by=draft.created_by,
+            created_by_name=draft.created_by_name,
             traceparent=draft.traceparent,
         )
 

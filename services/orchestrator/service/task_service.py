@@ -29,6 +29,7 @@ class TaskServicer(rpc.TaskServiceServicer):
             convert.new_task(request.task),
             tenant_id=current_tenant(),
             created_by=caller.subject,
+            created_by_name=caller.username,
             request_id=request.request_id,
             traceparent=caller.traceparent,
         )

@@ -40,6 +40,7 @@ class TaskRows:
             updated_at=row["updated_at"],
             ready_at=row["ready_at"],
             created_by=row["created_by"],
+            created_by_name=row["created_by_name"],
             traceparent=row["traceparent"],
             attempt=row["attempt"],
             failures=row["failures"],
@@ -75,6 +76,7 @@ class TaskRows:
             spec.retry.multiplier,
             spec.run_at,
             draft.created_by,
+            draft.created_by_name,
             draft.traceparent,
         )
 

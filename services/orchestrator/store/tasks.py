@@ -41,8 +41,8 @@ SELECT EXISTS (SELECT FROM task_type WHERE type = $2 AND tenant_id IN ('', $1)) 
 """
 INSERT = """
 INSERT INTO task (task_id, tenant_id, type, description, priority, input, timeout_s, max_retries, retry_delay_s,
-                  retry_multiplier, run_at, created_by, traceparent, ready_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, greatest($11, now()))
+                  retry_multiplier, run_at, created_by, created_by_name, traceparent, ready_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, greatest($11, now()))
 RETURNING *
 """
 REMEMBER = "INSERT INTO task_request (tenant_id, request_id, task_id, fingerprint) VALUES ($1, $2, $3, $4)"

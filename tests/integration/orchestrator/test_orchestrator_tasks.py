@@ -76,7 +76,7 @@ async def test_defaults_are_filled_in(served: OrchestratorOnWire) -> None:
     task = (await (await served.tasks()).CreateTask(task_request())).task
     assert (task.priority, task.timeout.seconds, task.retry_policy.max_retries) == (5, 3600, 3)
     assert (task.retry_policy.initial_delay.seconds, task.retry_policy.multiplier) == (5, 2)
-    assert task.created_by == "user_test"
+    assert (task.created_by, task.created_by_name) == ("user_test", "test")
     assert not task.HasField("result")
     zero = (await (await served.tasks()).CreateTask(task_request(priority=0))).task
     assert zero.priority == 0

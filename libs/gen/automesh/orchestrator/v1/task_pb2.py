@@ -27,23 +27,23 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#automesh/orchestrator/v1/task.proto\x12\x18\x61utomesh.orchestrator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf9\x05\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x34\n\x06status\x18\x05 \x01(\x0e\x32$.automesh.orchestrator.v1.TaskStatus\x12\x15\n\x08priority\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12&\n\x05input\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06result\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x36\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32%.automesh.orchestrator.v1.TaskFailure\x12\x38\n\x08progress\x18\n \x01(\x0b\x32&.automesh.orchestrator.v1.TaskProgress\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12;\n\x0cretry_policy\x18\x0c \x01(\x0b\x32%.automesh.orchestrator.v1.RetryPolicy\x12*\n\x07timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06run_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0f \x01(\t\x12\x10\n\x08\x61gent_id\x18\x10 \x01(\t\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0b\n\t_priority\"b\n\x0cTaskProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x0bTaskFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"}\n\x0bRetryPolicy\x12\x18\n\x0bmax_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x30\n\rinitial_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmultiplier\x18\x03 \x01(\x01\x42\x0e\n\x0c_max_retries\"d\n\x07LogLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05*\xab\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15TASK_STATUS_SCHEDULED\x10\x01\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x02\x12\x19\n\x15TASK_STATUS_COMPLETED\x10\x03\x12\x16\n\x12TASK_STATUS_FAILED\x10\x04\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#automesh/orchestrator/v1/task.proto\x12\x18\x61utomesh.orchestrator.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x06\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x34\n\x06status\x18\x05 \x01(\x0e\x32$.automesh.orchestrator.v1.TaskStatus\x12\x15\n\x08priority\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12&\n\x05input\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\'\n\x06result\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x36\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32%.automesh.orchestrator.v1.TaskFailure\x12\x38\n\x08progress\x18\n \x01(\x0b\x32&.automesh.orchestrator.v1.TaskProgress\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12;\n\x0cretry_policy\x18\x0c \x01(\x0b\x32%.automesh.orchestrator.v1.RetryPolicy\x12*\n\x07timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x06run_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x0f \x01(\t\x12\x10\n\x08\x61gent_id\x18\x10 \x01(\t\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x63reated_by_name\x18\x15 \x01(\tB\x0b\n\t_priority\"b\n\x0cTaskProgress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\t\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x0bTaskFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\"}\n\x0bRetryPolicy\x12\x18\n\x0bmax_retries\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x30\n\rinitial_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nmultiplier\x18\x03 \x01(\x01\x42\x0e\n\x0c_max_retries\"d\n\x07LogLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05*\xab\x01\n\nTaskStatus\x12\x1b\n\x17TASK_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15TASK_STATUS_SCHEDULED\x10\x01\x12\x17\n\x13TASK_STATUS_RUNNING\x10\x02\x12\x19\n\x15TASK_STATUS_COMPLETED\x10\x03\x12\x16\n\x12TASK_STATUS_FAILED\x10\x04\x12\x19\n\x15TASK_STATUS_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'automesh.orchestrator.v1.task_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASKSTATUS']._serialized_start=1338
-  _globals['_TASKSTATUS']._serialized_end=1509
+  _globals['_TASKSTATUS']._serialized_start=1363
+  _globals['_TASKSTATUS']._serialized_end=1534
   _globals['_TASK']._serialized_start=161
-  _globals['_TASK']._serialized_end=922
-  _globals['_TASKPROGRESS']._serialized_start=924
-  _globals['_TASKPROGRESS']._serialized_end=1022
-  _globals['_TASKFAILURE']._serialized_start=1024
-  _globals['_TASKFAILURE']._serialized_end=1106
-  _globals['_RETRYPOLICY']._serialized_start=1108
-  _globals['_RETRYPOLICY']._serialized_end=1233
-  _globals['_LOGLINE']._serialized_start=1235
-  _globals['_LOGLINE']._serialized_end=1335
+  _globals['_TASK']._serialized_end=947
+  _globals['_TASKPROGRESS']._serialized_start=949
+  _globals['_TASKPROGRESS']._serialized_end=1047
+  _globals['_TASKFAILURE']._serialized_start=1049
+  _globals['_TASKFAILURE']._serialized_end=1131
+  _globals['_RETRYPOLICY']._serialized_start=1133
+  _globals['_RETRYPOLICY']._serialized_end=1258
+  _globals['_LOGLINE']._serialized_start=1260
+  _globals['_LOGLINE']._serialized_end=1360
 # @@protoc_insertion_point(module_scope)

@@ -84,6 +84,7 @@ class Task(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
+    CREATED_BY_NAME_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Output only. Assigned by the orchestrator, immutable. Example: "task_01jd5x0v9k7q2m4n6p8r0t1v"."""
     tenant_id: _builtins.str
@@ -104,6 +105,8 @@ class Task(_message.Message):
     """Output only. Subject (user or key id) that created the task."""
     agent_id: _builtins.str
     """Output only. The agent that holds the lease, or held it last. Empty before the first lease."""
+    created_by_name: _builtins.str
+    """Output only. The name of who created it, or of the owner of the key. Empty when a service did so for somebody."""
     @_builtins.property
     def input(self) -> _struct_pb2.Struct:
         """What the agent needs to know; its shape depends on the type. At most 1 MiB as JSON. Numbers are doubles: send ids
@@ -173,10 +176,11 @@ class Task(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
+        created_by_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "create_time", b"create_time", "failure", b"failure", "finish_time", b"finish_time", "input", b"input", "priority", b"priority", "progress", b"progress", "result", b"result", "retry_policy", b"retry_policy", "run_at", b"run_at", "start_time", b"start_time", "timeout", b"timeout", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "agent_id", b"agent_id", "attempt", b"attempt", "create_time", b"create_time", "created_by", b"created_by", "description", b"description", "failure", b"failure", "finish_time", b"finish_time", "input", b"input", "priority", b"priority", "progress", b"progress", "result", b"result", "retry_policy", b"retry_policy", "run_at", b"run_at", "start_time", b"start_time", "status", b"status", "task_id", b"task_id", "tenant_id", b"tenant_id", "timeout", b"timeout", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "agent_id", b"agent_id", "attempt", b"attempt", "create_time", b"create_time", "created_by", b"created_by", "created_by_name", b"created_by_name", "description", b"description", "failure", b"failure", "finish_time", b"finish_time", "input", b"input", "priority", b"priority", "progress", b"progress", "result", b"result", "retry_policy", b"retry_policy", "run_at", b"run_at", "start_time", b"start_time", "status", b"status", "task_id", b"task_id", "tenant_id", b"tenant_id", "timeout", b"timeout", "type", b"type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
