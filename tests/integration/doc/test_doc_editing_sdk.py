@@ -1,5 +1,6 @@
 """The typed editor for programs, against a real service."""
 
+import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.integration.doc.doc_house import Served, doc_service
 from tests.integration.doc.doc_house_editing import line_to
 
 pytestmark = pytest.mark.postgres
+EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "edit_together.py"
 SLOW = {"editing_idle_s": 600, "max_page_bytes": 400_000}
 
 
@@ -35,9 +37,9 @@ async def test_two_programs_write_one_text(slow: Served) -> None:
         Editor(await connection(slow, "bob"), made.document_id) as bob,
     ):
         ann.insert(7, "liebe ")
-        assert ann.state is SaveState.SAVING
+        states = [ann.state]
         await ann.settled()
-        assert ann.state is SaveState.SAVED
+        assert [*states, ann.state] == [SaveState.SAVING, SaveState.SAVED]
         while bob.text != "Grüße, liebe 😀!\n":
             await bob.changed()
         bob.replace(13, 14, "Welt")
@@ -121,3 +123,17 @@ async def test_a_document_that_is_not_there_cannot_be_opened(slow: Served) -> No
     with pytest.raises(NotFound):
         async with Editor(await connection(slow), "doc_unknown"):
             pass
+
+
+async def test_the_example_writes_beside_somebody_else(slow: Served) -> None:
+    spec = importlib.util.spec_from_file_location("edit_together", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    made = await slow.write(content="# Notes\n\n")
+    async with Editor(await connection(slow, "bob"), made.document_id) as bob:
+        revision = await example.write(await connection(slow), made.document_id, ["one", "two"])
+        while bob.revision != revision:
+            await bob.changed()
+        assert bob.text == "# Notes\n\none\ntwo\n"

@@ -199,8 +199,6 @@ async def test_a_review_tells_those_who_are_asked_and_those_who_have_asked(handb
 
 async def test_followers_of_a_space_hear_of_its_site(postgres: PostgresForTests, tmp_path: Path) -> None:
     async with publishing(postgres, tmp_path) as published:
-        await published.doc.space()
-        await published.doc.write("index.md", "# Home\n")
         await follow(published.doc, "carl", space="handbook")
         await published.publish()
         (told, *_) = [each for each in await feed(published.doc, "carl") if each.kind == "published"]
