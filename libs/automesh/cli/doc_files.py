@@ -11,6 +11,8 @@ from automesh.cli.errors import CliError
 SUFFIX = ".md"
 MAX_FILES = 100_000
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})
+ORIGIN = ".automesh-export.json"
+"""In an archive: the hashes of the documents that its files were made from. No file of its own."""
 
 
 def local_files(root: Path) -> Iterator[tuple[str, Path]]:

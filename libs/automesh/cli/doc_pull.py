@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from automesh.cli.api import Api
 from automesh.cli.context import AsJson, api_of
+from automesh.cli.doc_files import ORIGIN
 from automesh.cli.doc_jobs import DONE, follow_job, job_path, show_end
 from automesh.cli.doc_places import Branch, Space, space_path
 from automesh.cli.errors import CliError
@@ -119,10 +120,10 @@ def fetch_archive(
 def unpack(archive: Path, folder: Path, *, force: bool) -> Pulled:
     """Writes what is new; removes what is gone and was not changed here; leaves what was changed here."""
     folder.mkdir(parents=True, exist_ok=True)
-    before, pulled, now = _record(folder), Pulled(), {}
+    before, pulled, now = record_of(folder), Pulled(), {}
     with tarfile.open(archive, "r:gz") as files:
         for member in files:
-            if not member.isfile():
+            if not member.isfile() or member.name == ORIGIN:
                 continue
             target = _inside(folder, member.name)
             source = files.extractfile(member)
@@ -172,7 +173,8 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def _record(folder: Path) -> dict[str, str]:
+def record_of(folder: Path) -> dict[str, str]:
+    """By path, the SHA-256 of what was pulled there; empty for a folder of another origin."""
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

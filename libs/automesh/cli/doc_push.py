@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import mimetypes
 import tarfile
 import tempfile
@@ -13,9 +15,10 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
-from automesh.cli.doc_files import local_files
+from automesh.cli.doc_files import ORIGIN, local_files
 from automesh.cli.doc_jobs import DONE, follow_job, show_end
 from automesh.cli.doc_places import Branch, Message, Space, space_path
+from automesh.cli.doc_pull import record_of
 from automesh.cli.doc_spaces import ensure_space
 from automesh.cli.errors import CliError
 from automesh.cli.output import console, literal
@@ -112,7 +115,18 @@ def pack(folder: Path, archive: Path, *, quiet: bool) -> int:
         for path, file in files:
             out.add(file, path, recursive=False)
             progress.advance(bar)
+        _add_origin(out, folder)
     return len(files)
+
+
+def _add_origin(out: tarfile.TarFile, folder: Path) -> None:
+    """What a pulled folder was made from: with it the service merges what was written there meanwhile."""
+    pulled = record_of(folder)
+    if pulled:
+        content = json.dumps({"documents": pulled}).encode()
+        origin = tarfile.TarInfo(ORIGIN)
+        origin.size = len(content)
+        out.addfile(origin, io.BytesIO(content))
 
 
 def send_archive(

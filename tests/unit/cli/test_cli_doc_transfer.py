@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from automesh.cli.doc_files import ORIGIN
+from automesh.cli.doc_pull import RECORD, unpack
+from automesh.cli.doc_push import pack
 from automesh.core.errors import NotFound
 from automesh.doc.v1 import job_pb2, space_service_pb2, transfer_service_pb2
 from automesh.doc.v1 import job_service_pb2 as jobs
@@ -196,3 +199,23 @@ def test_an_export_needs_an_ending_that_says_what_it_is(automesh: Terminal, gate
     assert file.read_bytes() == b"bundle"
     assert gateway.requests("ExportArchive")[0].format == transfer_service_pb2.ARCHIVE_FORMAT_GIT_BUNDLE
     assert "is there already" in str(automesh("doc", "export", str(file), "--space", "handbook").exception)
+
+
+def test_a_pulled_folder_tells_what_it_was_made_from_when_it_is_pushed(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "out.tar.gz"
+    pack(folder, archive, quiet=True)
+    with tarfile.open(archive) as read:
+        assert ORIGIN not in read.getnames()
+    (folder / RECORD).write_text(json.dumps({"guides/start.md": "a" * 64}))
+    pack(folder, archive, quiet=True)
+    with tarfile.open(archive) as read:
+        told = read.extractfile(ORIGIN)
+        assert told is not None
+        assert json.loads(told.read()) == {"documents": {"guides/start.md": "a" * 64}}
+
+
+def test_what_an_export_says_of_itself_is_no_file_of_the_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "in.tar.gz"
+    archive.write_bytes(packed({"a.md": "# A\n", ORIGIN: "{}"}))
+    unpack(archive, tmp_path / "out", force=False)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [RECORD, "a.md"]
