@@ -180,6 +180,28 @@ def test_an_agent_documents_a_library_and_people_find_it(live: LiveStack, admin:
     assert again["result"]["tally"]["unchanged"] == task["result"]["pages"]
 
 
+def test_an_agent_writes_in_the_name_of_who_asked_and_with_their_rights_alone(
+    admin: Person, developer: Person, pushed: Json
+) -> None:
+    members = [{"user": "dora", "role": "MEMBER_ROLE_WRITER"}]
+    mine = {"space": "e2e-dora", "visibility": "VISIBILITY_MEMBERS", "members": members}
+    others = {"space": "e2e-others", "visibility": "VISIBILITY_MEMBERS"}
+    for space in (mine, others):
+        admin.done("POST", "/spaces", json=space)
+    try:
+        given = {"space": "e2e-dora", "package": "packaging.version"}
+        task = developer.finished(developer.submit("documentation", given)["taskId"])
+        assert task["status"] == "TASK_STATUS_COMPLETED", task
+        [page] = developer.done("GET", "/docs", params={"space": "e2e-dora"})["documents"]
+        assert (page["path"], page["createdBy"]) == ("index.md", "dora")
+        task = developer.finished(developer.submit("documentation", {**given, "space": "e2e-others"})["taskId"])
+        assert (task["status"], task["failure"]["reason"]) == ("TASK_STATUS_FAILED", "SPACE_NOT_FOUND")
+        assert admin.done("GET", "/docs", params={"space": "e2e-others"})["documents"] == []
+    finally:
+        for space in (mine, others):
+            admin.done("DELETE", f"/spaces/{space['space']}", params={"force": "true", "reason": "the test is over"})
+
+
 def test_a_task_for_a_package_that_is_not_there_fails_for_good(admin: Person, pushed: Json) -> None:
     given = {"space": SPACE, "package": "no_such_package"}
     task = admin.finished(admin.submit("documentation", given)["taskId"])
