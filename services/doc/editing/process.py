@@ -104,8 +104,9 @@ class TextsProcess:
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", PROGRAM, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-            )
+                sys.executable, "-I", "-X", "utf8", "-m", PROGRAM,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={}, start_new_session=True,
+            )  # fmt: skip
             async with asyncio.timeout(START_LIMIT_S):  # the first answer includes the imports
                 await _exchange(self._process, Frame({"do": "drop", "room": ""}))
         return self._process

@@ -29,6 +29,9 @@ async def open_editing(core: Core) -> AsyncGenerator[Part]:
     store = SqlRoomStore(core.outside.database, core.outside.sealer)
     async with TextsProcess.open() as texts:
         rooms = make_rooms(core, store, texts)
+        left = LeftRooms(
+            rooms, every_s=min(core.options.editing_idle_s, LOOK_EVERY_S), clean_every_s=core.options.clean_every_s
+        )
         try:
             yield Part(
                 bounds=[
@@ -38,7 +41,7 @@ async def open_editing(core: Core) -> AsyncGenerator[Part]:
                         EditingServicer(rooms),
                     )
                 ],
-                loops={"left rooms": LeftRooms(rooms, every_s=min(core.options.editing_idle_s, 5.0)).step},
+                loops={"left rooms": left.step},
             )
         finally:
             await rooms.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -13,14 +14,18 @@ log = structlog.get_logger(__name__)
 
 
 class LeftRooms:
-    """A look every `every_s` seconds."""
+    """A look every `every_s` seconds, and a clean-up every `clean_every_s`."""
 
-    def __init__(self, rooms: EditingRooms, *, every_s: float) -> None:
-        self._rooms, self._every_s = rooms, every_s
+    def __init__(self, rooms: EditingRooms, *, every_s: float, clean_every_s: float) -> None:
+        self._rooms, self._every_s, self._clean_every_s = rooms, every_s, clean_every_s
+        self._cleaned = time.monotonic()
 
     async def step(self) -> None:
         """Looks, then waits."""
         await self._rooms.settle()
+        if time.monotonic() - self._cleaned >= self._clean_every_s:
+            self._cleaned = time.monotonic()
+            await self._rooms.forget()
         await asyncio.sleep(self._every_s)
 
 

@@ -221,7 +221,7 @@ async def test_what_a_dead_process_has_left_is_cut_by_another(core: Core) -> Non
         while await content(core, head.document_id) != "kept\nstart\n" or two.rooms.open:
             await core.doorbell.wait(core.doorbell.rung, 0.1)
     await core.outside.database.execute("UPDATE edit_room SET updated_at = now() - interval '2 days'", tenant=ENGINE)
-    await two.rooms.settle()
+    assert await two.rooms.forget() == 1
     assert await core.outside.database.fetchval("SELECT count(*) FROM edit_room", tenant=ENGINE) == 0
     await two.rooms.close()
 

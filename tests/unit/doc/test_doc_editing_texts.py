@@ -12,6 +12,7 @@ from pycrdt import Doc, Text
 from services.doc.domain.editing.errors import RoomBeganAnew, TextsLost, UpdateMalformed
 from services.doc.domain.editing.ports import Verdict
 from services.doc.domain.editing.splices import splices
+from services.doc.domain.editing.waiting import WaitingRoom
 from services.doc.editing import shared_text, varints
 from services.doc.editing.process import TextsProcess
 from services.doc.editing.shared_text import SharedText, begin
@@ -221,3 +222,20 @@ def test_numbers_are_read_to_their_end_and_no_further() -> None:
     for cut in (b"", b"\x80", b"\x80" * 20):
         with pytest.raises(varints.Malformed):
             varints.read(cut, 0)
+
+
+async def test_whoever_brings_more_than_may_wait_waits_with_it() -> None:
+    room = WaitingRoom(most=3, most_bytes=10)
+    await room.enter(100)  # the first is always let in
+    late = asyncio.create_task(room.enter(1))
+    await asyncio.wait({late}, timeout=0.05)
+    assert not late.done()
+    await room.leave(1, 100)
+    await asyncio.wait_for(late, 5)
+    await room.enter(1)
+    await room.enter(1)
+    fourth = asyncio.create_task(room.enter(1))
+    await asyncio.wait({fourth}, timeout=0.05)
+    assert not fourth.done()
+    await room.leave(2, 2)
+    await asyncio.wait_for(fourth, 5)

@@ -17,9 +17,8 @@ from services.doc.domain.editing.room import MAX_UPDATE, Room
 from services.doc.domain.editing.room_text import RoomText
 from services.doc.domain.editing.said import Acknowledged, Joined, PresenceOf, Saved, Theirs
 from services.doc.domain.editing.session import Session
+from services.doc.domain.editing.waiting import WaitingRoom
 
-MAX_WAITING = 256
-"""Things that wait to be done; whoever brings more waits, and so does their stream."""
 MAX_BATCH = 200
 TICK_S, FOLLOW_EVERY_S, STAY_EVERY_S = 1.0, 3.0, 10.0
 RETRY_CUT_S = 2.0
@@ -67,7 +66,7 @@ class LiveRoom:
         self._sessions: dict[str, Session] = {}
         self._presences = Presences()
         self._box: asyncio.Queue[Job] = asyncio.Queue()
-        self._places = asyncio.Semaphore(MAX_WAITING)
+        self._waiting = WaitingRoom()
         self._next: Job | None = None
         self._entering: set[asyncio.Future[Joined]] = set()
         self._due: float | None = None
@@ -114,15 +113,18 @@ class LiveRoom:
 
     async def write(self, session: Session, number: int, update: bytes) -> None:
         """Waits while too much waits already."""
-        await self._places.acquire()
+        if len(update) > MAX_UPDATE:
+            session.not_saved(Verdict.TOO_LARGE, f"one update has at most {MAX_UPDATE} bytes: send smaller ones")
+            return
+        await self._waiting.enter(len(update))
         self._box.put_nowait(Written(session, number, update))
 
     async def save(self, session: Session, message: str) -> None:
         """A revision now."""
-        await self._places.acquire()
+        await self._waiting.enter(0)
 
         async def cut() -> None:
-            self._places.release()
+            await self._waiting.leave(1, 0)
             await self._cut(message, session)
 
         self._box.put_nowait(cut)
@@ -171,7 +173,9 @@ class LiveRoom:
     async def _turn(self) -> None:
         job = await self._job()
         if isinstance(job, Written):
-            await self._take(self._batch(job))
+            batch = self._batch(job)
+            await self._waiting.leave(len(batch), sum(len(each.update) for each in batch))
+            await self._take(batch)
         elif job is not None:
             await self._guarded(job)
         if _now() - self._ticked >= TICK_S:
@@ -200,8 +204,6 @@ class LiveRoom:
                 self._next = job
                 break
             batch.append(job)
-        for _ in batch:
-            self._places.release()
         return batch
 
     async def _guarded(self, do: Callable[[], Awaitable[None]]) -> None:
@@ -271,8 +273,6 @@ class LiveRoom:
             self._tell(Theirs(written.update), but=session)
         elif verdict is Verdict.MALFORMED:
             session.end(UpdateMalformed("these bytes are no update of Yjs (version 1)", field="update.update"))
-        elif len(written.update) > MAX_UPDATE:
-            session.not_saved(verdict, f"one update has at most {MAX_UPDATE} bytes: send it in smaller ones")
         else:
             session.not_saved(Verdict.TOO_LARGE if verdict is Verdict.HISTORY_FULL else verdict, TOLD[verdict])
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from services.doc.domain.editing.errors import TextsLost
 from services.doc.domain.editing.ports import RoomStore, SharedTexts, Standing, Verdict
-from services.doc.domain.editing.room import MAX_UPDATE, SQUASH_BYTES, SQUASH_UPDATES, KeptUpdate, Room
+from services.doc.domain.editing.room import SQUASH_BYTES, SQUASH_UPDATES, KeptUpdate, Room
 
 T = TypeVar("T")
 Tell = Callable[[bytes], None]
@@ -98,17 +98,15 @@ class RoomText:
 
     async def _judged(self, updates: Sequence[bytes]) -> Sequence[Verdict]:
         """One by one, when all at once take too long: only what takes too long by itself is refused for it."""
-        small = [update for update in updates if len(update) <= MAX_UPDATE]
         try:
-            found = await self._judge(small) if small else ()
+            return await self._judge(updates)
         except TextsLost:
-            found = []
-            for update in small:
-                found.append(await self._judged_alone(small[: len(found)], found, update))
+            verdicts: list[Verdict] = []
+            for update in updates:
+                verdicts.append(await self._judged_alone(updates[: len(verdicts)], verdicts, update))
             await self._load()
-            await self._retake(small, found)
-        verdicts = iter(found)
-        return [next(verdicts) if len(update) <= MAX_UPDATE else Verdict.TOO_LARGE for update in updates]
+            await self._retake(updates, verdicts)
+            return verdicts
 
     async def _judged_alone(self, before: Sequence[bytes], verdicts: Sequence[Verdict], update: bytes) -> Verdict:
         await self._load()

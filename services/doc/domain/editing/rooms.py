@@ -88,13 +88,16 @@ class EditingRooms:
         await live.leave(session)
 
     async def settle(self) -> int:
-        """Cuts what a process that is gone has left uncut, and forgets rooms that nobody uses; how many were cut."""
+        """Cuts what a process that is gone has left uncut; how many rooms."""
         left = await self._ground.store.left_uncut(self._bounds.quiet_for, AT_ONCE)
         for room in left:
             if room.room_id not in self._open and len(self._open) < MAX_ROOMS:
                 self._start(room).hurry()
-        await self._ground.store.forget(self._bounds.unused_for, self._bounds.worn_for, 100)
         return len(left)
+
+    async def forget(self) -> int:
+        """Removes rooms that nobody uses (a bounded number at once); how many."""
+        return await self._ground.store.forget(self._bounds.unused_for, self._bounds.worn_for, 100)
 
     async def close(self) -> None:
         """Ends all streams."""
