@@ -2,101 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
-import threading
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
-import zstandard
-
-from services.doc.clients.scratch import SealedScratch
+from services.doc.clients.archive_entries import Entries, Entry, refusing
+from services.doc.clients.archive_limits import Meter
 from services.doc.domain.jobs.job import Problem
 from services.doc.domain.transfer.arrival import MANIFEST, Arrival, Step, below, cleaned, ignored
 from services.doc.domain.transfer.errors import ArchiveRefused
 
-MIB = 1024**2
 _BOM = b"\xef\xbb\xbf"
 _TEXTS = (".md", ".markdown", ".mdown", ".mkd", ".mkdn")
 _PIECE = 256 * 1024
-_FREE_BYTES = 10 * MIB
-"""A small archive may unpack to as much whatever its ratio."""
-_MAX_HEADER = MIB
-_END = 1024
-_LINK = 0o120000
-_HEADERS = frozenset({
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-})  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveLimits:
-    """What an archive may unpack to. `max_ratio`: bytes for each of its own."""
-
-    max_unpacked: int
-    max_file: int
-    max_entries: int = 100_000
-    max_ratio: int = 200
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts what comes out of an archive. `stop` ends the work of a thread that nobody waits for any more."""
-
-    limits: ArchiveLimits
-    packed: int
-    stop: threading.Event = field(default_factory=threading.Event)
-    entries: int = 0
-    unpacked: int = 0
-
-    def entry(self) -> None:
-        """One more. Raises ArchiveRefused."""
-        self.entries += 1
-        if self.entries > self.limits.max_entries:
-            raise ArchiveRefused(f"the archive has more than {self.limits.max_entries} entries: import it in parts")
-
-    def bytes(self, count: int) -> None:
-        """So many more. Raises ArchiveRefused."""
-        if self.stop.is_set():
-            raise ArchiveRefused("the import has ended")
-        self.unpacked += count
-        if self.unpacked > self.limits.max_unpacked:
-            raise ArchiveRefused(
-                f"the archive unpacks to more than {self.limits.max_unpacked} bytes (doc_max_unpacked_bytes): import "
-                "it in parts",
-                limit=self.limits.max_unpacked,
-            )
-        if self.unpacked > _FREE_BYTES and self.unpacked > self.limits.max_ratio * self.packed:
-            raise ArchiveRefused(
-                f"the archive unpacks to more than {self.limits.max_ratio} times its size: no documentation does; pack "
-                "it anew",
-                ratio=self.limits.max_ratio,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file in an archive. `wrong`: why it cannot be taken."""
-
-    index: int
-    name: str
-    read: Callable[[], IO[bytes]]
-    wrong: str = ""
-
-
-class Entries(Protocol):
-    """All of an archive, in its order; each is read before the next one is asked for."""
-
-    def __call__(self) -> Iterator[Entry]:
-        """From the beginning."""
-        ...
 
 
 class ArchiveSource:
@@ -201,125 +119,6 @@ class ArchiveSource:
 def normal(path: str, content: bytes) -> bytes:
     """A text without the mark that some editors put before it."""
     return content.removeprefix(_BOM) if path.lower().endswith(_TEXTS) else content
-
-
-def zip_entries(scratch: SealedScratch) -> Entries:
-    """Of a zip archive. Raises ArchiveRefused."""
-    with refusing():
-        archive = zipfile.ZipFile(scratch.view())
-
-    def entries() -> Iterator[Entry]:
-        for index, info in enumerate(archive.infolist()):
-            if not info.is_dir():
-                yield Entry(index, _zip_name(info), lambda info=info: archive.open(info), _zip_wrong(info))  # type: ignore[misc]
-
-    return entries
-
-
-def tar_entries(scratch: SealedScratch, unpacked: Callable[[IO[bytes]], IO[bytes]], meter: Meter) -> Entries:
-    """Of a tar archive behind a compression."""
-
-    def entries() -> Iterator[Entry]:
-        stream = _Tail(unpacked(scratch.view()), Meter(meter.limits, meter.packed, meter.stop))
-        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo, errors="surrogateescape") as archive:
-            for index, info in enumerate(archive):
-                if not info.isdir():
-                    yield Entry(index, info.name, lambda info=info: _tar_file(archive, info), _tar_wrong(info))  # type: ignore[misc]
-            stream.finish()
-
-    return entries
-
-
-def plain(file: IO[bytes]) -> IO[bytes]:
-    """No compression."""
-    return file
-
-
-def gunzipped(file: IO[bytes]) -> IO[bytes]:
-    """Of gzip."""
-    return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-
-
-def unzstd(file: IO[bytes]) -> IO[bytes]:
-    """Of zstd; a frame that asks for more than 128 MiB of memory is refused."""
-    return zstandard.ZstdDecompressor(max_window_size=128 * MIB).stream_reader(file, read_across_frames=True)
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """What readers of archives raise, as what to do about it."""
-    try:
-        yield
-    except ArchiveRefused:
-        raise
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, IndexError) as error:
-        raise ArchiveRefused(f"the archive is broken or cut ({error}): pack and send it again") from error
-    except (NotImplementedError, RuntimeError) as error:
-        raise ArchiveRefused(f"the archive cannot be read ({error}): pack it with plain zip or tar") from error
-    except zstandard.ZstdError as error:
-        raise ArchiveRefused(f"the archive is broken or cut ({error}): pack and send it again") from error
-
-
-class _Tail(io.RawIOBase):
-    """A stream whose end is looked at: a tar archive ends with two empty blocks, one that was cut does not."""
-
-    def __init__(self, stream: IO[bytes], meter: Meter) -> None:
-        self._stream, self._meter, self._tail = stream, meter, b""
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._meter.bytes(len(data))
-        self._tail = (self._tail + data)[-_END:]
-        return data
-
-    def finish(self) -> None:
-        """Raises TarError for an archive that does not end."""
-        while self.read(_PIECE):
-            pass
-        if self._tail.strip(b"\x00") or len(self._tail) < _END:
-            raise tarfile.ReadError("its end is missing")
-
-
-class _TarInfo(tarfile.TarInfo):
-    """Headers that go on for megabytes are refused: they would be read into memory."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        if self.type in _HEADERS and self.size > _MAX_HEADER:
-            raise tarfile.ReadError(f"a header has {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
-
-
-def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    file = archive.extractfile(info)
-    if file is None:
-        raise tarfile.ReadError(f"{info.name} has no content")
-    return file
-
-
-def _tar_wrong(info: tarfile.TarInfo) -> str:
-    if info.issym() or info.islnk():
-        return "is a link: put the file itself into the archive"
-    return "" if info.isreg() else "is neither a file nor a folder: leave it out"
-
-
-def _zip_wrong(info: zipfile.ZipInfo) -> str:
-    if (info.external_attr >> 16) & 0o170000 == _LINK:
-        return "is a link: put the file itself into the archive"
-    if "\x00" in info.orig_filename:
-        return "has a NUL character in its name: rename it"
-    if info.flag_bits & 1:
-        raise ArchiveRefused("the archive is encrypted with a password: pack it without one")
-    return ""
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Many programs write UTF-8 and do not say so."""
-    if info.flag_bits & 0x800 or info.filename.isascii():
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.filename
 
 
 def _manifest(content: bytes) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ import zlib
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
-from services.doc.clients.archives import Meter
+from services.doc.clients.archive_limits import Meter
 from services.doc.clients.scratch import SealedScratch
 from services.doc.domain.transfer.errors import ArchiveRefused
 

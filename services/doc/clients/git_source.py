@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from automesh.core.errors import ValidationError
-from services.doc.clients.archives import Meter, normal
+from services.doc.clients.archive_limits import Meter
+from services.doc.clients.archives import normal
 from services.doc.clients.git_pack import BLOB, COMMIT, TAG, Pack
 from services.doc.clients.git_tree import LINK, SUBMODULE, Leaf, Trees
 from services.doc.clients.scratch import SealedScratch

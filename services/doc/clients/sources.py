@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from automesh.storage.blobs import BlobStore
-from services.doc.clients import archives
+from services.doc.clients import archive_entries
+from services.doc.clients.archive_entries import Entries
+from services.doc.clients.archive_limits import ArchiveLimits, Meter
 from services.doc.clients.archive_writer import packed
-from services.doc.clients.archives import ArchiveLimits, ArchiveSource, Entries, Meter
+from services.doc.clients.archives import ArchiveSource
 from services.doc.clients.git_bundle import bundled
 from services.doc.clients.git_source import SIGNATURES, GitSource
 from services.doc.clients.scratch import SealedScratch
@@ -88,11 +90,11 @@ def _opened(scratch: SealedScratch, meter: Meter, root: str) -> Source:
 
 def _entries(start: bytes, scratch: SealedScratch, meter: Meter) -> Entries:
     if start.startswith(_ZIP):
-        return archives.zip_entries(scratch)
+        return archive_entries.zip_entries(scratch)
     if start.startswith(_GZIP):
-        return archives.tar_entries(scratch, archives.gunzipped, meter)
+        return archive_entries.tar_entries(scratch, archive_entries.gunzipped, meter)
     if start.startswith(_ZSTD):
-        return archives.tar_entries(scratch, archives.unzstd, meter)
+        return archive_entries.tar_entries(scratch, archive_entries.unzstd, meter)
     if start[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
-        return archives.tar_entries(scratch, archives.plain, meter)
+        return archive_entries.tar_entries(scratch, archive_entries.plain, meter)
     raise ArchiveRefused("this is no zip, tar, tar.gz, tar.zst nor git bundle: send one of those")

@@ -15,7 +15,7 @@ from automesh.doc.v1 import (
     transfer_service_pb2_grpc,
 )
 from automesh.mesh.server import Bound
-from services.doc.clients.archives import ArchiveLimits
+from services.doc.clients.archive_limits import ArchiveLimits
 from services.doc.clients.backup_store import BlobBackupStore
 from services.doc.clients.hints import FanoutHints
 from services.doc.clients.sources import ArchivePacker, BlobSources

@@ -86,7 +86,7 @@ class Transfers:
 
     async def ended(self, job_id: str) -> job_pb2.Job:
         """The job once it has ended."""
-        call = (await self.jobs()).WatchJob(job_pb.WatchJobRequest(job_id=job_id), timeout=60)
+        call = (await self.jobs()).WatchJob(job_pb.WatchJobRequest(job_id=job_id), timeout=300)
         last = job_pb2.Job()
         async for message in call:
             last = message.job
@@ -140,7 +140,7 @@ class Backups:
     async def ended(self, job: job_pb2.Job) -> job_pb2.Job:
         stub = job_rpc.JobServiceStub(await self.served.channel("root", *ADMIN, tenant_id=self.tenant_id))
         last = job
-        async for message in stub.WatchJob(job_pb.WatchJobRequest(job_id=job.job_id), timeout=60):
+        async for message in stub.WatchJob(job_pb.WatchJobRequest(job_id=job.job_id), timeout=300):
             last = message.job
         return last
 

@@ -21,6 +21,7 @@ from automesh.storage.blobs import EncryptedBlobStore
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.backups.backup import SCHEDULE
 from tests.integration.doc.doc_house import Served, refused, serving
 from tests.integration.doc.doc_house_transfer import Backups, Transfers, problems
 
@@ -325,4 +326,4 @@ async def test_backups_come_by_themselves_and_old_ones_go(postgres: PostgresForT
             seen |= {each.backup_id for each in await Backups(served).list()}
         there = await Backups(served).list()
         assert len(there) <= 5
-        assert {each.created_by for each in there} == {"schedule"}
+        assert {each.created_by for each in there} == {SCHEDULE}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from services.doc.clients.archives import ArchiveLimits, Meter
+from services.doc.clients.archive_limits import ArchiveLimits, Meter
 from services.doc.clients.git_pack import OFS_DELTA
 from services.doc.clients.scratch import SealedScratch
 from services.doc.clients.sources import _opened

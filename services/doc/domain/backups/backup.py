@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 VERSION = 1
-SCHEDULE = "schedule"
+SCHEDULE = "(schedule)"
 """Who made a backup that came by itself."""
 
 

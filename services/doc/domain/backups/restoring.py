@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from automesh.core.errors import AlreadyExists, AutomationError, Unavailable
-from services.doc.domain.backups.backup import Bodies, Manifest, SpacePart
+from services.doc.domain.backups.backup import Bodies, Manifest
+from services.doc.domain.backups.copies import Grouped, Returning
 from services.doc.domain.backups.errors import BackupDamaged, NotInBackup
 from services.doc.domain.backups.pieces import rows_of, unpack_bodies
 from services.doc.domain.backups.ports import BackupStore, DocumentRows, Restorer
-from services.doc.domain.backups.tables import IDS, TABLES, BackedTable, Row
+from services.doc.domain.backups.tables import TABLES, BackedTable, Row
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents import diff
 from services.doc.domain.documents.document import Change, Head, Write
@@ -24,10 +25,9 @@ from services.doc.domain.jobs.errors import JobCancelled, JobLost
 from services.doc.domain.jobs.job import Ending, Job, Tally
 from services.doc.domain.jobs.report import Report
 
-_AT_ONCE, _PIECES_KEPT, _TIME = 500, 8, 10
+_AT_ONCE, _PIECES_KEPT = 500, 8
 _DOCUMENTS, _BYTES = 100, 16 * 1024 * 1024
 """That are brought back in one transaction."""
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _BEGIN = ("space", "member", "branch")
 _OF_SPACES = frozenset({"template", "review", "judgement", "follow"})
 
@@ -64,29 +64,15 @@ class RestoreWork:
         await report.begin("restoring", total=1 if only else sum(part.summary.documents for part in parts))
         for part in parts:
             target = asked.get("as_space") or part.summary.space
-            await _Restoring(self._ground, job, report, manifest, _Space(part, target, only)).all()
+            await _Restoring(self._ground, job, report, manifest, Returning(part, target, only)).all()
         await report.tell(now=True)
         return Ending(backup_id=job.backup_id)
-
-
-@dataclass(frozen=True, slots=True)
-class _Space:
-    """Which, under which name, and whether one document alone."""
-
-    part: SpacePart
-    target: str
-    only: str
-
-    @property
-    def copied(self) -> bool:
-        """It is another space: its documents are others, too."""
-        return self.target != self.part.summary.space
 
 
 class _Restoring:
     """One space, under way."""
 
-    def __init__(self, ground: RestoreGround, job: Job, report: Report, manifest: Manifest, space: _Space) -> None:
+    def __init__(self, ground: RestoreGround, job: Job, report: Report, manifest: Manifest, space: Returning) -> None:
         self._ground, self._job, self._report, self._manifest, self._space = ground, job, report, manifest, space
         self._bodies = {sha256: bodies for bodies in manifest.bodies for sha256 in bodies.hashes}
         self._cache: OrderedDict[str, Mapping[str, bytes]] = OrderedDict()
@@ -119,13 +105,13 @@ class _Restoring:
     async def _documents(self) -> AsyncIterator[DocumentRows]:
         """One after the other, each with its rows of all tables: those are in the order of documents."""
         names = [table.name for table in TABLES if table.document and table.name in self._space.part.tables]
-        streams = {name: _Peeking(self._rows(name, mapped=False)) for name in names}
+        streams = {name: Grouped(self._rows(name, mapped=False)) for name in names}
         async for row in self._rows("document", mapped=False):
             document_id = row["document_id"]
             rows = {name: await streams[name].of(document_id) for name in names}
             if self._space.only in {"", document_id}:
-                mapped = {name: [self._mapped(each) for each in found] for name, found in rows.items()}
-                yield DocumentRows(self._mapped_id(document_id), mapped)
+                mapped = {name: [self._space.row(each) for each in found] for name, found in rows.items()}
+                yield DocumentRows(self._space.id(document_id), mapped)
 
     async def _batches(self) -> AsyncIterator[Sequence[DocumentRows]]:
         """Documents, as many as can well be in memory with their texts."""
@@ -236,7 +222,7 @@ class _Restoring:
         """To the one document that is restored."""
         if table.file:
             return (row["branch"], row["path_key"]) in self._paths
-        return bool(row.get("document_id")) and row["document_id"] == self._mapped_id(self._space.only)
+        return bool(row.get("document_id")) and row["document_id"] == self._space.id(self._space.only)
 
     async def _add(self, table: BackedTable, rows: Sequence[Row]) -> None:
         restorer, tenant_id = self._ground.restorer, self._job.tenant_id
@@ -276,7 +262,7 @@ class _Restoring:
         table = self._space.part.tables.get(name)
         for piece in table.pieces if table else ():
             for row in rows_of(await self._ground.store.read(self._job.tenant_id, piece)):
-                yield self._mapped(row) if mapped else row
+                yield self._space.row(row) if mapped else row
 
     async def _body(self, sha256: str) -> bytes:
         bodies = self._bodies.get(sha256)
@@ -293,44 +279,3 @@ class _Restoring:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(name)
         return self._cache[name]
-
-    def _mapped(self, row: Row) -> Row:
-        if not self._space.copied:
-            return row
-        return {name: self._mapped_value(value) if name in IDS else value for name, value in row.items()}
-
-    def _mapped_value(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._mapped_value(each) for each in value]
-        return self._mapped_id(value) if isinstance(value, str) and value else value
-
-    def _mapped_id(self, value: str) -> str:
-        """The same for the same copy, so that a restore that is repeated finds what it has brought."""
-        if not self._space.copied:
-            return value
-        prefix, _, rest = value.partition("_")
-        number = int.from_bytes(hashlib.sha256(f"{self._space.target}\0{value}".encode()).digest()[:8], "big")
-        digits = "".join(_DIGITS[number >> 5 * at & 31] for at in range(13))
-        return f"{prefix}_{rest[:_TIME]}{digits}"
-
-
-class _Peeking:
-    """Rows in the order of their documents, taken document by document."""
-
-    def __init__(self, rows: AsyncIterator[Row]) -> None:
-        self._rows = rows
-        self._next: Row | None = None
-
-    async def of(self, document_id: str) -> Sequence[Row]:
-        """Its rows. Asked in the order of the rows."""
-        found: list[Row] = []
-        while True:
-            row = self._next or await anext(self._rows, None)
-            self._next = None
-            if row is None:
-                return found
-            if row["document_id"] > document_id:
-                self._next = row
-                return found
-            if row["document_id"] == document_id:
-                found.append(row)

@@ -17,9 +17,9 @@ from services.doc.domain.jobs.job import Job, JobKind, JobState, NewJob
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import MAIN, MemberRole, NewSpace
+from services.doc.domain.transfer.admission import check_open
 from services.doc.domain.transfer.asked import ExportAsked, ImportAsked
 from services.doc.domain.transfer.errors import ExportExpired, ExportNotReady, archive_too_large
-from services.doc.domain.transfer.importing import check_open
 from services.doc.domain.transfer.ports import Blobs, Lease, Ledger, Tasks
 
 DOCUMENTATION = "documentation"

@@ -11,14 +11,15 @@ from automesh.core.errors import AutomationError, Unavailable
 from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.changes.doorbell import Doorbell
-from services.doc.domain.documents.path import key, target_of
+from services.doc.domain.documents.path import key
 from services.doc.domain.documents.ports import DocumentStore
-from services.doc.domain.errors import BranchProtected, DocumentNotFound, PathTaken, StaleHead
+from services.doc.domain.errors import DocumentNotFound, PathTaken, StaleHead
 from services.doc.domain.jobs.errors import JobLost
 from services.doc.domain.jobs.job import Ending, Job, Problem, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MAIN, Level, MemberRole, Space
+from services.doc.domain.spaces.space import MemberRole, Space
+from services.doc.domain.transfer.admission import RulesOfSpace, check_open
 from services.doc.domain.transfer.arrival import Step
 from services.doc.domain.transfer.asked import ImportAsked
 from services.doc.domain.transfer.attachment_intake import AttachmentIntake
@@ -26,7 +27,7 @@ from services.doc.domain.transfer.deciding import Action, Place
 from services.doc.domain.transfer.making import Made, Maker, Said
 from services.doc.domain.transfer.planning import Plan, Planned, Planner, Standing
 from services.doc.domain.transfer.ports import Commit, ImportStore, Ledger, Source, Sources
-from services.doc.domain.validation.checks import Checks, Finding
+from services.doc.domain.validation.checks import Checks
 
 BATCH, BATCH_BYTES, TRIES = 100, 4 * 1024 * 1024, 3
 
@@ -85,7 +86,7 @@ class _Import:
         self, ground: ImportGround, job: Job, asked: ImportAsked, *, report: Report, space: Space, source: Source
     ) -> None:
         self._ground, self._job, self._asked, self._report = ground, job, asked, report
-        self._space, self._source = space, source
+        self._source, self._rules = source, RulesOfSpace(ground.checks(), space)
         self._where = (job.tenant_id, job.space, asked.branch)
         self._standing = Standing((), {})
         self._maker = Maker(
@@ -215,15 +216,15 @@ class _Import:
         results = await asyncio.to_thread(
             lambda: [self._maker.make(each, by_token.get(each.arrival.token), texts, said) for each in batch]
         )
-        made = []
-        for planned, result in zip(batch, results, strict=True):
-            problem = result if isinstance(result, Problem) else await self._refused(result, coming)
-            if problem is None and isinstance(result, Made):
-                made.append(result)
+        kept = []
+        verdicts = await self._rules.verdicts(results, coming)
+        for planned, verdict in zip(batch, verdicts, strict=True):
+            if isinstance(verdict, Made):
+                kept.append(verdict)
                 self._conflicts.pop(key(planned.path), None)
-            elif problem is not None:
-                self._refuse(planned, problem)
-        return made
+            else:
+                self._refuse(planned, verdict)
+        return kept
 
     def _refuse(self, planned: Planned, problem: Problem) -> None:
         if self._step.commit:
@@ -238,16 +239,6 @@ class _Import:
         known = await self._ground.store.known(self._job.tenant_id, bases - places) if bases else ()
         wanted = sorted({*places, *known})
         return dict(await self._ground.documents.contents(self._job.tenant_id, wanted)) if wanted else {}
-
-    async def _refused(self, made: Made, coming: frozenset[str]) -> Problem | None:
-        """By the rules of the space. A link to what the same archive brings is no broken one."""
-        write = made.write
-        findings = await self._ground.checks().findings(self._space, write.branch, write.path, made.text)
-        for finding in findings:
-            if finding.level is Level.REFUSE and not _excused(finding, made, coming):
-                where = f"line {finding.line}: " if finding.line else ""
-                return Problem(write.path, f"{where}{finding.message} ({finding.rule}); the space refuses this")
-        return None
 
     async def _keep(self, made: Sequence[Made], left: dict[str, str], commit: str) -> None:
         """Commits, with how far the job is then."""
@@ -302,16 +293,6 @@ class _Import:
                 await self._delete_made([each])
 
 
-def check_open(space: Space, branch: str) -> None:
-    """Raises BranchProtected with what to do instead."""
-    if branch == MAIN and space.rules.required_approvals:
-        raise BranchProtected(
-            f"the space {space.space} asks for {space.rules.required_approvals} approvals: import to a branch and "
-            "propose it with a review",
-            space=space.space,
-        )
-
-
 def _batches(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
     batches: list[list[Planned]] = []
     size = 0
@@ -322,10 +303,3 @@ def _batches(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
         batches[-1].append(each)
         size += each.arrival.size
     return batches
-
-
-def _excused(finding: Finding, made: Made, coming: frozenset[str]) -> bool:
-    if not finding.rule.startswith("broken-"):
-        return False
-    targets = [target_of(link.target, made.write.path) for link in made.text.outline.links if link.line == finding.line]
-    return any(target is not None and key(target[0]) in coming for target in targets)

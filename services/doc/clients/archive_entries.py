@@ -1,0 +1,164 @@
+"""The entries of zip and tar archives, one after the other, each with why it cannot be taken."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+import zstandard
+
+from services.doc.clients.archive_limits import MIB, Meter
+from services.doc.clients.scratch import SealedScratch
+from services.doc.domain.transfer.errors import ArchiveRefused
+
+_PIECE = 256 * 1024
+_MAX_HEADER = MIB
+_END = 1024
+_LINK = 0o120000
+_HEADERS = frozenset({
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in an archive. `wrong`: why it cannot be taken."""
+
+    index: int
+    name: str
+    read: Callable[[], IO[bytes]]
+    wrong: str = ""
+
+
+class Entries(Protocol):
+    """All of an archive, in its order; each is read before the next one is asked for."""
+
+    def __call__(self) -> Iterator[Entry]:
+        """From the beginning."""
+        ...
+
+
+def zip_entries(scratch: SealedScratch) -> Entries:
+    """Of a zip archive. Raises ArchiveRefused."""
+    with refusing():
+        archive = zipfile.ZipFile(scratch.view())
+
+    def entries() -> Iterator[Entry]:
+        for index, info in enumerate(archive.infolist()):
+            if not info.is_dir():
+                yield Entry(index, _zip_name(info), lambda info=info: archive.open(info), _zip_wrong(info))  # type: ignore[misc]
+
+    return entries
+
+
+def tar_entries(scratch: SealedScratch, unpacked: Callable[[IO[bytes]], IO[bytes]], meter: Meter) -> Entries:
+    """Of a tar archive behind a compression."""
+
+    def entries() -> Iterator[Entry]:
+        stream = _Tail(unpacked(scratch.view()), Meter(meter.limits, meter.packed, meter.stop))
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo, errors="surrogateescape") as archive:
+            for index, info in enumerate(archive):
+                if not info.isdir():
+                    yield Entry(index, info.name, lambda info=info: _tar_file(archive, info), _tar_wrong(info))  # type: ignore[misc]
+            stream.finish()
+
+    return entries
+
+
+def plain(file: IO[bytes]) -> IO[bytes]:
+    """No compression."""
+    return file
+
+
+def gunzipped(file: IO[bytes]) -> IO[bytes]:
+    """Of gzip."""
+    return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+
+
+def unzstd(file: IO[bytes]) -> IO[bytes]:
+    """Of zstd; a frame that asks for more than 128 MiB of memory is refused."""
+    return zstandard.ZstdDecompressor(max_window_size=128 * MIB).stream_reader(file, read_across_frames=True)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What readers of archives raise, as what to do about it."""
+    try:
+        yield
+    except ArchiveRefused:
+        raise
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, IndexError) as error:
+        raise ArchiveRefused(f"the archive is broken or cut ({error}): pack and send it again") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise ArchiveRefused(f"the archive cannot be read ({error}): pack it with plain zip or tar") from error
+    except zstandard.ZstdError as error:
+        raise ArchiveRefused(f"the archive is broken or cut ({error}): pack and send it again") from error
+
+
+class _Tail(io.RawIOBase):
+    """A stream whose end is looked at: a tar archive ends with two empty blocks, one that was cut does not."""
+
+    def __init__(self, stream: IO[bytes], meter: Meter) -> None:
+        self._stream, self._meter, self._tail = stream, meter, b""
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._meter.bytes(len(data))
+        self._tail = (self._tail + data)[-_END:]
+        return data
+
+    def finish(self) -> None:
+        """Raises TarError for an archive that does not end."""
+        while self.read(_PIECE):
+            pass
+        if self._tail.strip(b"\x00") or len(self._tail) < _END:
+            raise tarfile.ReadError("its end is missing")
+
+
+class _TarInfo(tarfile.TarInfo):
+    """Headers that go on for megabytes are refused: they would be read into memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.type in _HEADERS and self.size > _MAX_HEADER:
+            raise tarfile.ReadError(f"a header has {self.size} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    if file is None:
+        raise tarfile.ReadError(f"{info.name} has no content")
+    return file
+
+
+def _tar_wrong(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return "is a link: put the file itself into the archive"
+    return "" if info.isreg() else "is neither a file nor a folder: leave it out"
+
+
+def _zip_wrong(info: zipfile.ZipInfo) -> str:
+    if (info.external_attr >> 16) & 0o170000 == _LINK:
+        return "is a link: put the file itself into the archive"
+    if "\x00" in info.orig_filename:
+        return "has a NUL character in its name: rename it"
+    if info.flag_bits & 1:
+        raise ArchiveRefused("the archive is encrypted with a password: pack it without one")
+    return ""
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Many programs write UTF-8 and do not say so."""
+    if info.flag_bits & 0x800 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
