@@ -8,7 +8,7 @@ from automesh.storage.postgres import ENGINE, Database
 from services.doc.domain.documents.document import Head
 from services.doc.domain.spaces.space import MAIN
 from services.doc.store import rows
-from services.doc.store.documents import HEAD
+from services.doc.store.writes import HEAD
 
 TENANTS = "SELECT DISTINCT tenant_id FROM space ORDER BY tenant_id"
 SPACES = "SELECT space FROM space WHERE tenant_id = $1 ORDER BY space"

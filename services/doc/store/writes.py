@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from automesh.storage.faults import Contended
 from automesh.storage.postgres import Connection, Database
 from services.doc.domain.documents.document import Head, Write
 from services.doc.domain.documents.pace import paced
@@ -209,6 +210,7 @@ def _plain(write: Write) -> dict[str, Exception]:
     """What is missing or taken, by the constraint that says so."""
     return {
         "write_request_pkey": _reused(write),
+        **dict.fromkeys(_SWEPT, Contended("a body was cleaned up at this moment: try again")),
         "head_tenant_id_space_branch_fkey": branch_not_found(write.space, write.branch),
         "document_tenant_id_space_fkey": space_not_found(write.space),
     }
