@@ -10,7 +10,7 @@ from automesh.core.errors import AutomationError
 from services.doc.domain.editing.said import Acknowledged, NotSaved, PresenceOf, Said, Theirs
 from services.doc.domain.spaces.access import Person
 
-MAX_WAITING, MAX_WAITING_BYTES = 1_000, 8 * 1024**2
+MAX_WAITING, MAX_WAITING_BYTES = 10_000, 8 * 1024**2
 BEHIND = (
     "your connection is too slow for what the others write: nothing more is sent or taken here; keep your text, and "
     "join again with your state vector"
