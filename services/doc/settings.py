@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from automesh.mesh.settings import MeshSettings
-from automesh.outbound.allowlist import AllowList
-from automesh.outbound.errors import BadAllowList
+from automesh.outbound.webhooks import usable
 
 MIB = 1024**2
 GIB = 1024**3
@@ -62,7 +61,7 @@ class Settings(MeshSettings):
     doc_editing_keep_s: float = Field(
         86_400, ge=60, description="rooms of live editing that nobody has used for so long are forgotten"
     )
-    doc_webhook_allow_list: list[str] = Field(
+    doc_webhook_allow_list: Annotated[list[str], AfterValidator(usable)] = Field(
         [], description="webhooks of spaces must begin with one of these URLs, as a JSON list; empty: there are none"
     )
     doc_webhook_timeout_s: float = Field(
@@ -112,12 +111,3 @@ class Settings(MeshSettings):
         if (self.doc_site_certificate_file is None) != (self.doc_site_key_file is None):
             raise ValueError("AUTOMESH_DOC_SITE_CERTIFICATE_FILE and AUTOMESH_DOC_SITE_KEY_FILE belong together")
         return self
-
-    @field_validator("doc_webhook_allow_list")
-    @classmethod
-    def _check_allow_list(cls, entries: list[str]) -> list[str]:
-        try:
-            AllowList.parse(entries)
-        except BadAllowList as error:
-            raise ValueError(error.message) from error
-        return entries

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr
 
 from automesh.mesh.settings import MeshSettings
-from automesh.outbound.allowlist import AllowList
-from automesh.outbound.errors import BadAllowList
+from automesh.outbound.webhooks import usable
 
 
 class Settings(MeshSettings):
@@ -37,7 +36,7 @@ class Settings(MeshSettings):
     rendezvous_port: int = Field(
         29_400, ge=1024, le=64_000, description="the first of 1,000 ports where trainings on several nodes meet"
     )
-    webhook_url_allow_list: list[str] = Field(
+    webhook_url_allow_list: Annotated[list[str], AfterValidator(usable)] = Field(
         [], description="webhooks must begin with one of these URLs, as a JSON list; empty: there are none"
     )
     webhook_timeout_s: float = Field(10.0, gt=0, le=60, description="a receiver of webhooks must answer within this")
@@ -50,12 +49,3 @@ class Settings(MeshSettings):
     serving_device: Literal["cpu", "cuda"] = Field(
         "cpu", description="what predicts: ONNX Runtime on the CPU, or torch on a GPU"
     )
-
-    @field_validator("webhook_url_allow_list")
-    @classmethod
-    def _check_allow_list(cls, entries: list[str]) -> list[str]:
-        try:
-            AllowList.parse(entries)
-        except BadAllowList as error:
-            raise ValueError(error.message) from error
-        return entries

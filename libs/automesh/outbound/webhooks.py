@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from automesh.core.errors import AutomationError, ValidationError
 from automesh.core.webhooks import Answer, Sender
 from automesh.outbound.allowlist import AllowList
-from automesh.outbound.errors import UrlNotAllowed
+from automesh.outbound.errors import BadAllowList, UrlNotAllowed
 
 if TYPE_CHECKING:
     from automesh.outbound.client import OutboundClient
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 REPLY_BYTES = 4096
 """Of an answer, which nobody reads: enough to end the exchange in peace."""
+
+
+def usable(entries: list[str]) -> list[str]:
+    """The operator's setting as it is. Raises ValueError, which settings show, for one that is no allow-list."""
+    try:
+        AllowList.parse(entries)
+    except BadAllowList as error:
+        raise ValueError(error.message) from error
+    return entries
 
 
 class OutboundSender:
