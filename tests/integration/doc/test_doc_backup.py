@@ -141,6 +141,8 @@ async def test_a_backup_comes_back_in_an_empty_stack_exactly_as_it_was(here: Ser
     assert await ann.paths() == ids
     assert await ann.text("docs/p3.md", branch="draft") == "# Page 3, drafted\n"
     assert await ann.export() == await Transfers(here).export()
+    same = await ann.done({"docs/p4.md": "# Page 4\n\n[next](p5.md)\n\nnew in the archive\n"})
+    assert same.tally.updated == 1  # it is known what the last import brought
     history = await (await there.documents()).ListRevisions(
         doc_pb.ListRevisionsRequest(document_id=ids["moved/edited.md"])
     )

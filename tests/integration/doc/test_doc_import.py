@@ -118,6 +118,7 @@ async def test_bad_files_are_named_and_the_rest_comes_in(handbook: Served) -> No
             "../up.md": "up\n",
             "/etc/passwd.md": "root\n",
             "con.md": "device\n",
+            "large.md": "x" * (2 * 1024 * 1024 + 1),
             "Twice.md": "1\n",
             "twice.md": "2\n",
         }
@@ -132,7 +133,8 @@ async def test_bad_files_are_named_and_the_rest_comes_in(handbook: Served) -> No
     assert "/etc/passwd.md" in told
     assert "Windows" in told["con.md"]
     assert "'Twice.md'" in told["twice.md"]
-    assert job.tally.refused == 7
+    assert "doc_max_page_bytes" in told["large.md"]
+    assert job.tally.refused == 8
 
 
 async def test_a_link_to_what_the_same_archive_brings_is_no_broken_one(doc: Served) -> None:

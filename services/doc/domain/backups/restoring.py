@@ -29,7 +29,7 @@ _AT_ONCE, _PIECES_KEPT = 500, 8
 _DOCUMENTS, _BYTES = 100, 16 * 1024 * 1024
 """That are brought back in one transaction."""
 _BEGIN = ("space", "member", "branch")
-_OF_SPACES = frozenset({"template", "review", "judgement", "follow"})
+_OF_SPACES = frozenset({"template", "review", "judgement", "follow", "import_base", "import_commit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ TABLES: Sequence[BackedTable] = (
         name="attachment_version", key=("branch", "path_key", "number"), file="sha256", number="number",
         once_by=("branch", "path_key"),
     ),
+    BackedTable(name="import_base", key=("branch", "path_key"), new_spaces_only=True),
+    BackedTable(name="import_commit", key=("branch", "prefix", "root"), new_spaces_only=True),
     BackedTable(name="template", key=("template_id",), sealed={"body": ("template", "{template_id}")}),
     BackedTable(
         name="review", key=("review_id",), skip=("open_branch", "open_target"),
