@@ -89,20 +89,22 @@ def follow_job(api: Api, begun: Json, *, quiet: bool = False) -> Json:
     """The job once it has ended; meanwhile a bar says how far it is."""
     if begun.get("state") in ENDED:
         return begun
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    last = begun
+    try:
+        _show_progress(api, begun, quiet=quiet)
+    except KeyboardInterrupt:
+        console.print(literal(f"It goes on without you. Look: automesh doc job {begun['jobId']}   (--cancel stops it)"))
+        raise
+    return api.get(job_path(begun["jobId"]))
+
+
+def _show_progress(api: Api, begun: Json, *, quiet: bool) -> None:
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as progress:
         bar = progress.add_task(word(begun.get("kind", ""), "JOB_KIND_"), total=None)
-        for last in watch_job(api, begun["jobId"]):
-            total = int(last.get("total", 0)) or None
-            step = str(last.get("step", "")) or word(last.get("state", ""), "JOB_STATE_")
-            progress.update(bar, completed=int(last.get("done", 0)), total=total, description=step[:60])
-    return api.get(job_path(last["jobId"]))
+        for job in watch_job(api, begun["jobId"]):
+            total = int(job.get("total", 0)) or None
+            step = str(job.get("step", "")) or word(job.get("state", ""), "JOB_STATE_")
+            progress.update(bar, completed=int(job.get("done", 0)), total=total, description=step[:60])
 
 
 def show_end(job: Json, *, as_json: bool = False) -> None:

@@ -101,7 +101,17 @@ def check_folder(api: Api, root: Path, *, space: str, prefix: str, branch: str, 
             return found
 
         api.access_token()  # once, before several ask for it
-        return [each for found in pool.map(check, pages) for each in found]
+        return [*_same_but_for_case(files), *(each for found in pool.map(check, pages) for each in found)]
+
+
+def _same_but_for_case(files: Iterable[str]) -> Iterator[Json]:
+    """Files that cannot both be in a space."""
+    seen: dict[str, str] = {}
+    for path in files:
+        other = seen.setdefault(path.casefold(), path)
+        if other != path:
+            message = f"is the same path as {other!r} where case does not count: rename one of them"
+            yield {"rule": "path", "level": REFUSE, "line": 0, "message": message, "path": path}
 
 
 def _check(api: Api, path: str, files: dict[str, Path], *, space: str, prefix: str, branch: str) -> Iterator[Json]:

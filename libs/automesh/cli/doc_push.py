@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
 from automesh.cli.doc_files import ORIGIN, local_files
-from automesh.cli.doc_jobs import DONE, follow_job, show_end
+from automesh.cli.doc_jobs import DONE, EXIT_NOT_DONE, follow_job, show_end
 from automesh.cli.doc_places import Branch, Message, Space, space_path
 from automesh.cli.doc_pull import record_of
 from automesh.cli.doc_spaces import ensure_space
@@ -57,6 +57,7 @@ def push(
     """Bring a folder into a space: Markdown as documents, everything else as attachments.
 
     What has changed in the space since the last push of the same file is merged, or told of; nothing is overwritten.
+    Exit status 3 when a file was refused; all others are there.
 
     Example: automesh doc push docs/ --space handbook --prefix product -m "release 2"
     """
@@ -162,5 +163,7 @@ def send_archive(
 def _finish(api: Api, begun: Json, space: str, *, as_json: bool) -> None:
     ended = follow_job(api, begun, quiet=as_json)
     show_end(ended, as_json=as_json)
+    if int(ended.get("tally", {}).get("refused", 0)):
+        raise typer.Exit(EXIT_NOT_DONE)
     if ended.get("state") == DONE and not as_json:
         console.print(literal(f"Look: automesh doc list {space}   Check: automesh doc lint --space {space}", "dim"))

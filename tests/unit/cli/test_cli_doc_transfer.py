@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from automesh.cli import doc_jobs
 from automesh.cli.doc_files import ORIGIN
 from automesh.cli.doc_pull import RECORD, unpack
 from automesh.cli.doc_push import pack
@@ -92,6 +93,28 @@ def test_a_push_shows_what_was_refused_and_says_so_with_its_status(
     assert done.exit_code == 3
     for said in ("guides/Übersicht.md", "[red]it is not UTF-8", "broken at byte 7"):
         assert said in done.output
+
+
+def test_a_push_that_left_files_out_does_not_look_like_success(
+    automesh: Terminal, gateway: ScriptedGateway, folder: Path
+) -> None:
+    running(gateway, job(job_pb2.JOB_STATE_DONE, tally=job_pb2.Tally(created=1, refused=1)))
+    done = automesh("doc", "push", str(folder), "--space", "handbook")
+    assert (done.exit_code, "1 created, 1 refused" in done.output) == (3, True)
+
+
+def test_a_job_goes_on_when_nobody_waits_for_it(
+    gateway: ScriptedGateway, automesh: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(gateway, DONE)
+
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doc_jobs, "watch_job", interrupted)
+    done = automesh("doc", "push", str(folder), "--space", "handbook")
+    assert "automesh doc job job_1" in done.output
+    assert done.exit_code != 0
 
 
 def test_push_makes_the_space_when_it_is_told_to(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:

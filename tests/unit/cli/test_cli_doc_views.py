@@ -149,6 +149,8 @@ def test_files_are_checked_where_they_are_to_go(automesh: Terminal, gateway: Scr
     (docs / "a" / "one.md").write_text("# One\n\n[to two](../two.md) and [away](gone.md)\n")
     (docs / "two.md").write_text("# Two\n\nsee [one](a/one.md#top)\n")
     (docs / "bad.md").write_bytes(b"# \xff\n")
+    (docs / "Logo.png").touch()
+    (docs / "logo.png").touch()
 
     def check(request: Any) -> Any:
         links = {"manual/a/one.md": ["../two.md", "gone.md"], "manual/two.md": ["a/one.md#top"]}[request.path]
@@ -164,6 +166,7 @@ def test_files_are_checked_where_they_are_to_go(automesh: Terminal, gateway: Scr
     assert "two.md leads nowhere" not in done.output, "it is among the files that are to be pushed"
     assert "a/one.md#top leads" not in done.output
     assert "bad.md" in done.output
+    assert "the same path as 'Logo.png'" in done.output
     assert done.exit_code == 3, "a file that is not UTF-8 cannot be saved"
 
 
