@@ -8,6 +8,9 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.search.following import IndexFollower
 from services.doc.domain.search.ports import FollowingIndex
 
+SOON_S = 0.01
+"""After the doorbell has rung it is looked again so soon, then later and later."""
+
 
 class IndexFeed:
     """For one index. `follow` and `build` are loops of their own: nobody waits while a tenant is built anew."""
@@ -23,12 +26,16 @@ class IndexFeed:
     ) -> None:
         self._follower, self._doorbell, self._first = follower, doorbell, first
         self._poll_every_s, self._rest_s = poll_every_s, rest_s
+        self._heard, self._soon_s = 0, poll_every_s
 
     async def follow(self) -> None:
         """The next changes; waits when there are none. An index that stands by rests between: others come first."""
         rung = self._doorbell.rung
+        if rung != self._heard:
+            self._heard, self._soon_s = rung, SOON_S
         if not await self._follower.follow():
-            await self._doorbell.wait(rung, self._poll_every_s)
+            await self._doorbell.wait(rung, min(self._soon_s, self._poll_every_s))
+            self._soon_s *= 2  # a change may wait for a transaction that was open when it was written
         if self._rest_s:
             await asyncio.sleep(self._rest_s)
 

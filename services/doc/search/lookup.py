@@ -10,7 +10,16 @@ import orjson
 import tantivy
 from tantivy import FieldType, Occur, Query
 
-from services.doc.domain.search.fusion import PAIR_BOOST, PAIR_SLOP, POOL, Candidates, Ranked, SectionHit, fuse
+from services.doc.domain.search.fusion import (
+    PAIR_BOOST,
+    PAIR_SLOP,
+    POOL,
+    WRITTEN_BOOST,
+    Candidates,
+    Ranked,
+    SectionHit,
+    fuse,
+)
 from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Hit, Plan, Title
 from services.doc.search.folder import LINKS, PAGES, SECTIONS, View
@@ -47,6 +56,9 @@ class Lookup:
 
     def _section_hits(self) -> tuple[Sequence[SectionHit], Sequence[tantivy.DocAddress]]:
         scored = [(Occur.Should, _term(self._sections, "words", term)) for term in self._plan.terms]
+        for word in self._plan.written:
+            very_word = Query.term_query(self._sections, "written", word, index_option="freq")
+            scored.append((Occur.Should, Query.boost_query(very_word, WRITTEN_BOOST)))
         for pair in self._plan.pairs:
             side_by_side = Query.phrase_query(self._sections, "words", list(pair), PAIR_SLOP)
             scored.append((Occur.Should, Query.boost_query(side_by_side, PAIR_BOOST)))

@@ -20,6 +20,7 @@ VERSION = 1
 def sections() -> tantivy.Schema:
     """A document for each section."""
     builder = _with_filters(tantivy.SchemaBuilder())
+    builder.add_text_field("written", tokenizer_name="whitespace", index_option="freq")
     builder.add_unsigned_field("page", indexed=True, fast=True)
     builder.add_unsigned_field("exact", fast=True)
     builder.add_bytes_field("shown", stored=True)
@@ -60,6 +61,7 @@ def section_documents(page: IndexedPage) -> Iterator[tantivy.Document]:
     """Of one page."""
     for section in page.sections:
         document = _filtered(page, section.bag)
+        document.add_text("written", section.written)
         document.add_unsigned("page", page.number)
         document.add_unsigned("exact", section.exact)
         document.add_bytes("shown", orjson.dumps([section.heading, section.anchor, section.text]))

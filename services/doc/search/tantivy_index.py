@@ -21,6 +21,7 @@ from services.doc.domain.search.spelling import Vocabulary
 from services.doc.search import lookup
 from services.doc.search.cursor import Cursor
 from services.doc.search.folder import LARGE_HEAP, TenantFolder
+from services.doc.search.places import NEW, OLD, closed, moved, own_folder
 from services.doc.search.schema import VERSION
 
 T = TypeVar("T")
@@ -29,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 MAX_OPEN = 64
 """Tenants whose indexes are held open; the others are opened when they are asked."""
-NEW, OLD = ".new", ".old"
 
 
 class TantivyIndex:
@@ -46,14 +46,16 @@ class TantivyIndex:
     @classmethod
     @asynccontextmanager
     async def open(cls, root: Path, wake: Callable[[], None]) -> AsyncGenerator[TantivyIndex]:
-        """`wake` is called when something is to be built anew."""
-        index = cls(root, wake)
-        await asyncio.to_thread(index._begin)
-        try:
-            yield index
-        finally:
-            for folder in index._open.values():
-                await asyncio.to_thread(folder.close)
+        """`wake` is called when something is to be built anew. Processes that share `root` do not share a folder."""
+        slot, lock = await asyncio.to_thread(own_folder, root)
+        with lock:
+            index = cls(slot, wake)
+            await asyncio.to_thread(index._begin)
+            try:
+                yield index
+            finally:
+                for folder in index._open.values():
+                    await asyncio.to_thread(closed, folder)
 
     def edition(self, tenant_id: str) -> object | None:
         """Of the view that answers."""
@@ -184,8 +186,8 @@ class TantivyIndex:
         """Whoever reads the old one keeps it until the answer is there."""
         old = self._open.pop(tenant_id, None)
         if old is not None:
-            await asyncio.to_thread(_closed, old)
-        self._open[tenant_id] = await asyncio.to_thread(_moved, fresh, place)
+            await asyncio.to_thread(closed, old)
+        self._open[tenant_id] = await asyncio.to_thread(moved, fresh, place)
 
     async def _asked(self, tenant_id: str, ask: Callable[[TenantFolder], T], nothing: T) -> T:
         """In a thread. Raises IndexNotReady while the tenant's index is being built."""
@@ -230,7 +232,7 @@ class TantivyIndex:
         self._open[tenant_id] = folder
         while len(self._open) > MAX_OPEN:
             _, least = self._open.popitem(last=False)
-            await asyncio.to_thread(_closed, least)
+            await asyncio.to_thread(closed, least)
 
     async def _give_up(self, tenant_id: str, error: IndexDamaged) -> None:
         """It is built anew; until then it answers nothing."""
@@ -239,7 +241,7 @@ class TantivyIndex:
         self._cursor.tenants[tenant_id] = None
         folder = self._open.pop(tenant_id, None)
         if folder is not None:
-            await asyncio.to_thread(_closed, folder)
+            await asyncio.to_thread(closed, folder)
         await asyncio.to_thread(self._cursor.save)
         self._wake()
 
@@ -248,7 +250,7 @@ class TantivyIndex:
 
     def _begin(self) -> None:
         """Indexes of other versions go, and what was left half done."""
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._root.mkdir(parents=True, exist_ok=True)
         for other in self._root.parent.iterdir():
             if other != self._root:
                 shutil.rmtree(other, ignore_errors=True)
@@ -270,20 +272,3 @@ class _Building:
     async def catch_up(self, update: Update, sequence: int) -> None:
         await asyncio.to_thread(self._folder.write, update, sequence)
         self.sequence = sequence
-
-
-def _moved(fresh: Path, place: Path) -> TenantFolder:
-    old = place.with_name(place.name + OLD)
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    fresh.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-    return TenantFolder.open(place)
-
-
-def _closed(folder: TenantFolder) -> None:
-    try:
-        folder.close()
-    except IndexDamaged:  # there is nothing to wait for
-        return

@@ -62,11 +62,12 @@ def empty(folder: Path) -> None:
 
 def delete_everything(folder: Path) -> None:
     for child in folder.iterdir():
-        shutil.rmtree(child)
+        if child.is_dir():
+            shutil.rmtree(child)
 
 
 def delete_one_index(folder: Path) -> None:
-    for child in folder.glob("v*/*/pages"):
+    for child in folder.glob("*/v*/*/pages"):
         shutil.rmtree(child)
 
 
@@ -145,10 +146,20 @@ async def test_an_index_that_is_whole_goes_on_where_it_was(docs: Searched, tmp_p
         assert len((await again.found("zebra", limit=50))[0]) == PAGES + 1
 
 
+async def test_two_processes_never_share_an_index(docs: Searched, tmp_path: Path) -> None:
+    async with copied(docs, tmp_path) as (one, folder), searched("tantivy", docs.database, folder, docs.sealer) as two:
+        await two.follow()
+        await docs.write("new.md", "# New\n\nzebra\n")
+        await one.follow()
+        await two.follow()
+        for each in (one, two):
+            assert len((await each.found("zebra", limit=50))[0]) == PAGES + 1
+
+
 async def test_an_old_copy_of_one_tenants_index_is_noticed(docs: Searched, tmp_path: Path) -> None:
     async with copied(docs, tmp_path) as (_, folder):
         pass
-    (place,) = [child for child in folder.glob("v*/*") if child.is_dir()]
+    (place,) = [child for child in folder.glob("0/v*/*") if child.is_dir()]
     shutil.copytree(place, tmp_path / "old")
     await docs.write("new.md", "# New\n\nzebra\n")
     async with searched("tantivy", docs.database, folder, docs.sealer) as again:
@@ -165,14 +176,14 @@ async def test_an_old_copy_of_one_tenants_index_is_noticed(docs: Searched, tmp_p
 async def test_an_index_of_another_version_is_left_behind(docs: Searched, tmp_path: Path) -> None:
     async with copied(docs, tmp_path) as (_, folder):
         pass
-    (old,) = folder.glob("v*")
-    old.rename(folder / "v0")
+    (old,) = folder.glob("0/v*")
+    old.rename(folder / "0" / "v0")
 
     async with searched("tantivy", docs.database, folder, docs.sealer) as again:
         assert await again.index.position() is None
         await again.follow()
         assert len((await again.found("zebra", limit=50))[0]) == PAGES
-    assert "v0" not in os.listdir(folder)
+    assert "v0" not in os.listdir(folder / "0")
 
 
 async def test_a_build_that_is_broken_off_leaves_the_old_index_alone(docs: Searched, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_scores_of_several_orders_add_up() -> None:
     assert [each.page for each in ranked] == [2, 1, 3]
     assert [each.section for each in ranked] == [1, 0, None]
     assert ranked[0].score == pytest.approx(12.0)
-    assert ranked[1].score == pytest.approx(10.4)
+    assert ranked[1].score == pytest.approx(10.24)
 
 
 def test_the_very_title_and_the_very_heading_are_worth_more_and_the_heading_is_shown() -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 POOL = 200
 """Sections, pages and links that are looked at; so many documents are found at most."""
-MORE_SECTIONS, MORE_WEIGHT = 3, 0.05
+MORE_SECTIONS, MORE_WEIGHT = 3, 0.03
 """What the next sections of a page add to its best one."""
 ALL_WEIGHT, ANY_WEIGHT, LINK_WEIGHT = 0.3, 0.3, 0.25
-PAIR_BOOST, PAIR_SLOP = 0.4, 2
+PAIR_BOOST, PAIR_SLOP, WRITTEN_BOOST = 0.4, 2, 0.5
 TITLE_BONUS, HEADING_BONUS = 0.3, 0.2
 MEANING_WEIGHT = 0.5
 MEANING_HALF = 10

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.path import key, target_of
 from services.doc.domain.markdown.outline import Outline, Section, outline
-from services.doc.domain.search.tokens import STOP_WORDS, bag, fold, names, runs, tokens_of
+from services.doc.domain.search.tokens import STOP_WORDS, bag, bags, fold, names, runs, tokens_of
 
 MAX_SECTIONS = 5_000
 MAX_LINKS = 2_000
@@ -30,6 +30,8 @@ class IndexedSection:
     anchor: str
     text: str
     bag: str
+    written: str
+    """The same words as they are written: among those with one stem the very one counts more."""
     exact: int
 
 
@@ -90,19 +92,24 @@ def exact_of(text: str) -> int:
 def read_page(head: Head, content: str) -> IndexedPage:
     """Never fails: every text can be found by its words."""
     read = outline(content)
-    title = bag(head.title)
+    title, written_title = bags(head.title)
     name = bag(head.path.rpartition("/")[2].removesuffix(".md"))
     sections, words = [], [title, title, name]
     for section in _bounded(read.sections):
         heading = section.heading.text if section.heading else ""
-        heading_bag, text_bag = bag(heading), bag(section.text)
+        (heading_bag, written_heading), (text_bag, written_text) = bags(heading), bags(section.text)
         words += [heading_bag, text_bag]
         named = " ".join(map(bag, names(section.text)))
         parts = [title, *[heading_bag] * HEADING_TIMES, text_bag, named]
         anchor = section.heading.anchor if section.heading else ""
         sections.append(
             IndexedSection(
-                heading, anchor, " ".join(section.text[:MAX_TEXT].split()), _joined(parts), exact_of(heading)
+                heading=heading,
+                anchor=anchor,
+                text=" ".join(section.text[:MAX_TEXT].split()),
+                bag=_joined(parts),
+                written=_joined([written_title, *[written_heading] * HEADING_TIMES, written_text]),
+                exact=exact_of(heading),
             )
         )
     return IndexedPage(

@@ -24,6 +24,8 @@ class Plan:
 
     filters: Filters
     terms: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    """The same words as they were typed, in lower case."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Tokens that are worth more side by side."""
     phrases: tuple[tuple[str, ...], ...] = ()

@@ -24,6 +24,7 @@ class _Reading:
     """Tokens of the words in their order, and what became of those that nobody has written."""
 
     tokens: dict[str, None] = field(default_factory=dict)
+    written: dict[str, None] = field(default_factory=dict)
     corrections: dict[str, str] = field(default_factory=dict)
 
 
@@ -54,12 +55,14 @@ class Planner:
         vocabulary = await corpus.index.vocabulary(corpus.tenant_id, corpus.spaces) if unknown else None
         for word in _rarest(question.words, known):
             reading.tokens |= dict.fromkeys(known_tokens(word))
+            reading.written[word.lower()] = None
             if vocabulary is not None and word in unknown:
                 await _correct(corpus, word, known, vocabulary, reading)
         terms = tuple(token for token in reading.tokens if known.get(token, 1)) or tuple(reading.tokens)
         plan = Plan(
             filters=filters,
             terms=terms,
+            written=tuple(reading.written),
             pairs=tuple(pairwise(terms))[:MAX_PAIRS],
             phrases=tuple(question.phrases),
             exact=number_of(" ".join(terms)) if terms else 0,
@@ -87,6 +90,7 @@ async def _correct(
         found = next((each for each in near if there.get(known_tokens(each)[0], 0)), None)
         if found is not None:
             reading.corrections[part] = found
+            reading.written[found] = None
             reading.tokens |= dict.fromkeys(known_tokens(found))
 
 

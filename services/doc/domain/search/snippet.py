@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ MAX_MARKS = 20
 MAX_PLACES = 40
 """Of one word in one text."""
 MAX_WORD = 80
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def snippet(text: str, terms: Set[str]) -> Snippet:
 
 def _matches(flat: str, terms: Set[str]) -> list[tuple[int, int, str]]:
     """Where words of the text are words that were looked for: from, to, which. Only words that may fit are read."""
-    folded = flat.lower() if flat.isascii() else flat.translate(_FOLDED)
+    folded = _plain(flat)
     words = {_word_at(flat, at) for term in terms for at in _places(folded, _beginning(term))}
     found: list[tuple[int, int, str]] = []
     for start, end in sorted(words):
@@ -73,17 +75,14 @@ def _word_at(flat: str, at: int) -> tuple[int, int]:
     return flat.rfind(" ", 0, at) + 1, len(flat) if end < 0 else end
 
 
-class _Folding(dict[int, int]):
-    """Each character without its accent and in lower case, as one character: positions stay what they are."""
-
-    def __missing__(self, code: int) -> int:
-        plain = fold(chr(code)).lower()
-        folded = ord(plain[0]) if plain else code
-        self[code] = folded
-        return folded
+def _plain(flat: str) -> str:
+    """Without accents and in lower case, each character still where it was."""
+    return (flat if flat.isascii() else _FOREIGN.sub(_one, flat)).lower()
 
 
-_FOLDED = _Folding()
+def _one(match: re.Match[str]) -> str:
+    folded = fold(match.group())[:1]
+    return folded if len(folded.lower()) == 1 else match.group()
 
 
 def _start(flat: str, found: Sequence[tuple[int, int, str]]) -> int:

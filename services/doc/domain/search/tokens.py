@@ -37,7 +37,13 @@ STOP_WORDS = frozenset(_STOPPED.split())
 
 def bag(text: str) -> str:
     """All tokens of a text in their order, with spaces between: stems, and for identifiers several."""
-    return " ".join(filter(None, map(_joined, runs(text))))
+    return bags(text)[0]
+
+
+def bags(text: str) -> tuple[str, str]:
+    """The bag of a text, and its words as they are written, in lower case."""
+    found = runs(text)
+    return " ".join(filter(None, map(_joined, found))), " ".join(found).lower()
 
 
 def runs(text: str) -> list[str]:
