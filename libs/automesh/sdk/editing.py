@@ -27,6 +27,7 @@ PIECE = 256 * 1024
 """Characters that are sent in one update; a message may have four times as many bytes."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _JOINED_WITHIN_S = 30.0
+_REFUSALS, _MISHAPS = {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}, {"STORE_AWAY", "BEHIND"}
 _TAKEN = {"joined", "update", "acknowledged", "presence", "saved", "not_saved"}
 
 
@@ -74,12 +75,15 @@ class Editor:
         """What is not durable yet, by number."""
         self._number = 0
         self._outgoing: asyncio.Queue[pb.EditDocumentRequest | None] | None = None
-        self._refused = False
+        self._refused = ""
+        self._lost = ""
+        self._unfit = ""
+        """Why updates will not be taken, are not taken at the moment, and why no revision is made."""
+        self._cut, self._before = -1, 0
+        """One's own updates up to this number are in `revision`; and were durable before this connection."""
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._begun = False
-        self.trouble = ""
-        """Why something is not saved, and what to do."""
         self.revision = ""
         """The revision that was cut last."""
         self.others: dict[str, Somebody] = {}
@@ -112,6 +116,11 @@ class Editor:
     def text(self) -> str:
         """As it reads here."""
         return str(self._content)
+
+    @property
+    def trouble(self) -> str:
+        """Why something is not saved, and what to do; empty when all is well."""
+        return self._refused or self._lost or self._unfit
 
     @property
     def state(self) -> SaveState:
@@ -149,23 +158,20 @@ class Editor:
     async def save(self, message: str = "", *, timeout_s: float = 30.0) -> str:
         """Cuts a revision; which one. Raises ValidationError with what it was refused for, TimeoutError."""
         await self.settled(timeout_s=timeout_s)
-        before, self.revision, self.trouble = self.revision, "", ""
+        wanted, self._cut, self._unfit = self._number, -1, ""
         self._send(pb.EditDocumentRequest(save=pb.Save(message=message)))
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._until(lambda: bool(self.revision or self.trouble))
-        finally:
-            self.revision = self.revision or before
-        if self.trouble:
-            raise ValidationError(self.trouble, field="content")
+        async with asyncio.timeout(timeout_s):
+            await self._until(lambda: self._cut >= wanted or bool(self._unfit))
+        if self._unfit:
+            raise ValidationError(self._unfit, field="content")
         return self.revision
 
     async def settled(self, *, timeout_s: float = 30.0) -> None:
         """Returns once all own changes are durable. Raises ValidationError when some are refused, TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            await self._until(lambda: not self._pending or self._refused)
+            await self._until(lambda: not self._pending or bool(self._refused))
         if self._refused:
-            raise ValidationError(self.trouble, field="content")
+            raise ValidationError(self._refused, field="content")
 
     async def start_over(self) -> str:
         """Puts one's own text aside, and begins again with what the service has; returns the text that was put aside.
@@ -177,8 +183,8 @@ class Editor:
         self._doc = Doc()
         self._content = self._doc.get("content", type=Text)
         self._pending.clear()
-        self._begun = self._refused = False
-        self.trouble = self.revision = ""
+        self._begun = False
+        self._refused = self._lost = self._unfit = self.revision = ""
         await self.__aenter__()
         return aside
 
@@ -212,9 +218,9 @@ class Editor:
                         backoff.reset()
                         self._take(message)
             except Unavailable as error:
-                self.trouble = self.trouble or (f"{error.message}: trying again" if self._pending else "")
+                self._lost = f"{error.message}: trying again" if self._pending else ""
             except AutomationError as error:
-                self.trouble = error.message
+                self._refused = error.message
                 raise
             finally:
                 self._outgoing = None
@@ -252,23 +258,19 @@ class Editor:
         self._update(joined.update)
         self._begun = True
         self.revision = self.revision or joined.head
-        self._fine()
+        self._before = min(self._pending, default=self._number + 1) - 1
+        self._lost = self._unfit = ""  # what still holds is told anew
 
     def _update(self, update: bytes) -> None:
         self._doc.apply_update(update)
 
     def _saved(self, saved: pb.Saved) -> None:
-        self.revision = saved.revision_id
-        self._fine()
-
-    def _fine(self) -> None:
-        if not self._refused:
-            self.trouble = ""
+        self.revision, self._cut, self._unfit = saved.revision_id, max(saved.acknowledged, self._before), ""
 
     def _acknowledged(self, number: int) -> None:
         for each in [each for each in self._pending if each <= number]:
             del self._pending[each]
-        self._fine()
+        self._lost = ""
 
     def _presence(self, there: pb.Presence) -> None:
         if there.gone:
@@ -277,8 +279,12 @@ class Editor:
             self.others[there.client] = Somebody(there.user, there.state)
 
     def _not_saved(self, told: pb.NotSaved) -> None:
-        self.trouble = told.message
-        self._refused = self._refused or told.reason in {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}
+        if told.reason in _REFUSALS:
+            self._refused = self._refused or told.message
+        elif told.reason in _MISHAPS:
+            self._lost = told.message
+        else:
+            self._unfit = told.message
 
     def _notify(self) -> None:
         self._changed.set()

@@ -23,8 +23,10 @@ def response(said: Said) -> pb.EditDocumentResponse:
             return pb.EditDocumentResponse(acknowledged=number)
         case PresenceOf(user, client, state, gone):
             return pb.EditDocumentResponse(presence=pb.Presence(user=user, client=client, state=state, gone=gone))
-        case Saved(revision_id, time):
-            return pb.EditDocumentResponse(saved=pb.Saved(revision_id=revision_id, time=times.timestamp(time)))
+        case Saved(revision_id, time, acknowledged):
+            return pb.EditDocumentResponse(
+                saved=pb.Saved(revision_id=revision_id, time=times.timestamp(time), acknowledged=acknowledged)
+            )
         case NotSaved(reason, message, retrying, acknowledged):
             return pb.EditDocumentResponse(
                 not_saved=pb.NotSaved(reason=reason, message=message, acknowledged=acknowledged, retrying=retrying)

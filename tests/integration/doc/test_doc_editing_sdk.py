@@ -98,8 +98,26 @@ async def test_what_was_written_without_a_connection_is_kept(slow: Served) -> No
         line.mend()
         await ann.settled()
         assert (ann.state, ann.trouble) == (SaveState.SAVED, "")
+        line.cut()  # nothing is on its way now, and a revision comes all the same
+        line.mend()
+        await ann.changed()
         await ann.save()
     assert (await slow.read(made.document_id)).content == "one\ntwo\nthree\nfour\n"
+
+
+async def test_a_text_that_the_space_refuses_is_durable_but_not_saved_until_it_is_mended(slow: Served) -> None:
+    made = await slow.write(content="one\n")
+    async with Editor(await connection(slow), made.document_id) as ann:
+        ann.insert(0, "---\ntitle: [broken\n---\n")
+        with pytest.raises(ValidationError, match="front matter"):
+            await ann.save()
+        ann.insert(len(ann.text), "two\n")
+        await ann.settled()
+        assert (ann.state, "front matter" in ann.trouble) == (SaveState.NOT_SAVED, True)
+        ann.delete(0, ann.text.index("one"))
+        await ann.save()
+        assert ann.state is SaveState.SAVED
+    assert (await slow.read(made.document_id)).content == "one\ntwo\n"
 
 
 async def test_a_room_that_has_begun_anew_ends_the_editor_and_keeps_its_text(slow: Served) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError, Unavailable
@@ -71,7 +72,7 @@ class LiveRoom:
         self._entering: set[asyncio.Future[Joined]] = set()
         self._due: float | None = None
         self._uncut_since: float | None = None
-        self._looked_at, self._hinted = "", False
+        self._looked_at, self._hinted, self._told_head = "", False, room.head
         self._ticked = self._followed = self._stayed = 0.0
 
     @property
@@ -292,11 +293,10 @@ class LiveRoom:
     # ------------------------------------------------------------------ what others do
     async def _catch_up(self) -> None:
         self._hinted = False
-        head = self.room.head
         if await self._text.catch_up():
             self._changed()
-        if self.room.head != head:
-            self._tell(Saved(self.room.head, self.room.updated_at))
+        if not self.room.uncut and self.room.head != self._told_head:  # another replica has cut it
+            self._tell_saved(self.room.head, self.room.updated_at)
 
     async def _follow_head(self) -> None:
         """Brings in what was written beside the room, where nothing in it waits to be saved."""
@@ -358,7 +358,7 @@ class LiveRoom:
             self._tell_update(update)
         self._text.moved(outcome.room, outcome.seen)
         if outcome.saved and outcome.time is not None:
-            self._tell(Saved(outcome.saved, outcome.time))
+            self._tell_saved(outcome.saved, outcome.time)
         elif outcome.refused is not None:
             for session in self.people:
                 session.not_saved(*outcome.refused)
@@ -371,6 +371,10 @@ class LiveRoom:
         for session in self.people:
             if session is not but:
                 session.tell(said)
+
+    def _tell_saved(self, revision_id: str, time: datetime) -> None:
+        self._told_head = revision_id
+        self._tell(Saved(revision_id, time))
 
     def _tell_update(self, update: bytes) -> None:
         self._tell(Theirs(update))

@@ -45,6 +45,8 @@ class Saved:
 
     revision_id: str
     time: datetime
+    acknowledged: int = 0
+    """One's own updates up to this number are in it."""
 
 
 @dataclass(frozen=True, slots=True)

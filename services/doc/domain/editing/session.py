@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from automesh.core.errors import AutomationError
-from services.doc.domain.editing.said import Acknowledged, NotSaved, PresenceOf, Said, Theirs
+from services.doc.domain.editing.said import Acknowledged, NotSaved, PresenceOf, Said, Saved, Theirs
 from services.doc.domain.spaces.access import Person
 
 MAX_WAITING, MAX_WAITING_BYTES = 10_000, 8 * 1024**2
@@ -43,6 +44,8 @@ class Session:
             return
         if isinstance(said, Acknowledged):
             self.acknowledged = said.number
+        elif isinstance(said, Saved):
+            said = replace(said, acknowledged=self.acknowledged)
         if self._replaced(said):
             return
         size = len(said.update) if isinstance(said, Theirs) else 0
