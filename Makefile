@@ -82,8 +82,13 @@ bench-models: setup-model .tools/bench-models/ready .tools/tritonclient/ready ##
 	@$(BIN)/pip install --quiet --upgrade --no-deps --target .tools/bench-models --requirement constraints-bench-models.txt
 	@touch $@
 
-bench-docs: setup ## Print how fast documentation is saved, searched, imported and published, beside peers (minutes)
+bench-docs: setup .tools/bench-docs-peers/ready ## Print how fast documentation is saved, searched, imported and published, beside peers (minutes)
 	@$(BIN)/python -m bench docs_save docs_search docs_import docs_site
+
+.tools/bench-docs-peers/ready: constraints-bench-docs.txt
+	@$(PYTHON) -m venv .tools/bench-docs-peers
+	@.tools/bench-docs-peers/bin/pip install --quiet --requirement constraints-bench-docs.txt
+	@touch $@
 
 consul: ## Bring a real Consul to .tools/consul for the tests that want one
 	@tools/consul.sh
