@@ -37,7 +37,7 @@ def new_review(request: pb.CreateReviewRequest) -> NewReview:
     )
 
 
-def verdict(value: pb.Verdict) -> Verdict:
+def verdict(value: pb.Verdict.ValueType) -> Verdict:
     """Raises ValidationError."""
     found = next((known for known, number in _VERDICT.items() if number == value), None)
     if found is None:
