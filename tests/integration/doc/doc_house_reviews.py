@@ -64,7 +64,11 @@ async def propose(served: Served, branch: str = "next", *, user: str = "ann", **
 
 
 async def judge(
-    served: Served, review: pb.Review, user: str = "bob", verdict: pb.Verdict.ValueType = APPROVED, message: str = "as it stands"
+    served: Served,
+    review: pb.Review,
+    user: str = "bob",
+    verdict: pb.Verdict.ValueType = APPROVED,
+    message: str = "as it stands",
 ) -> pb.Review:
     request = pb.JudgeReviewRequest(review_id=review.review_id, verdict=verdict, message=message)
     return (await (await reviews(served, user)).JudgeReview(request)).review
