@@ -80,8 +80,11 @@ class JobLoop:
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))
             raise
-        with suppress(JobLost):
+        try:
             await self._jobs.end(job.job_id, job.attempt, report.sight(), ending)
+        except (JobLost, Unavailable) as error:
+            log.warning("the end of a job is left to another", job_id=job.job_id, error=error.message)
+            return
         await self._hints.changed(job.job_id)
         self._doorbell.ring()
         log.info("job ended", job_id=job.job_id, kind=job.kind, state=ending.state, failure=ending.failure)

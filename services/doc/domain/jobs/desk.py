@@ -20,6 +20,8 @@ MAX_OPEN = 50
 """Jobs of a tenant that have not ended."""
 MAX_WATCHERS = 500
 POLL_S = 1.0
+PAGE, LOOKS = 200, 20
+"""A list looks at so many jobs at once, and so often at most: most of them may be others'."""
 
 
 class JobDesk:
@@ -46,20 +48,20 @@ class JobDesk:
         return job
 
     async def list(self, person: Person, space: str, *, limit: int, before: str) -> tuple[Sequence[Job], str]:
-        """A page of those that the person sees, the newest first; where to go on, empty at the end."""
+        """Some of those that the person sees, the newest first; where to go on, empty at the end."""
         if space:
             await self._directory.find(person, space)
         visible = frozenset(await self._directory.visible(person))
         found: list[Job] = []
-        while len(found) < limit:
-            page = await self._jobs.list(person.tenant_id, space=space, limit=limit, before=before)
+        for _ in range(LOOKS):
+            page = await self._jobs.list(person.tenant_id, space=space, limit=PAGE, before=before)
             for job in page:
                 before = job.job_id
                 if job.space in visible or _own(person, job):
                     found.append(job)
                     if len(found) == limit:
                         return found, before
-            if len(page) < limit:
+            if len(page) < PAGE:
                 return found, ""
         return found, before
 
