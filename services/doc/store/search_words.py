@@ -18,11 +18,13 @@ from automesh.storage.sealing import Sealer, place
 KEY = "SELECT sealed FROM search_key WHERE tenant_id = $1"
 NEW_KEY = "INSERT INTO search_key (tenant_id, sealed) VALUES ($1, $2) ON CONFLICT (tenant_id) DO NOTHING"
 WORDS = "SELECT number, space, sealed FROM search_word WHERE tenant_id = $1 AND number > $2 ORDER BY number LIMIT $3"
+NEWEST = "SELECT coalesce(max(number), 0) FROM search_word WHERE tenant_id = $1"
+KNOWN = "SELECT hash FROM search_word WHERE tenant_id = $1 AND space = $2 AND hash = ANY($3)"
 NEW_WORDS = """
 INSERT INTO search_word (tenant_id, space, hash, sealed) SELECT $1, $2, * FROM unnest($3::text[], $4::bytea[])
 ON CONFLICT (tenant_id, space, hash) DO NOTHING
 """
-PAGE = 20_000
+PAGE, OVERLAP = 20_000, 2_000
 MAX_TENANTS = 32
 MAX_LEXEMES = 40_000
 """Different words of a tsvector, which has room for a megabyte."""
@@ -61,12 +63,14 @@ class SearchWords:
     async def add(self, tx: Connection, tenant_id: str, space: str, words: Iterable[str]) -> None:
         """Those that are not there yet."""
         tenant = await self._tenant(tenant_id)
-        new = sorted(set(words) - tenant.words.get(space, set()))
-        if not new:
-            return
-        hashes = [tenant.hash(word) for word in new]
-        sealed = await asyncio.to_thread(self._sealed, tenant_id, new)
-        await tx.execute(NEW_WORDS, tenant_id, space, hashes, sealed)
+        hashes = {tenant.hash(word): word for word in words}
+        rows = await tx.fetch(KNOWN, tenant_id, space, list(hashes))
+        new = sorted(
+            hashes.keys() - {row["hash"] for row in rows}
+        )  # in one order, so that writers cannot block each other
+        if new:
+            sealed = await asyncio.to_thread(self._sealed, tenant_id, [hashes[each] for each in new])
+            await tx.execute(NEW_WORDS, tenant_id, space, new, sealed)
 
     async def _tenant(self, tenant_id: str) -> _Tenant:
         known = self._tenants.get(tenant_id)
@@ -87,9 +91,13 @@ class SearchWords:
         return self._sealer.unseal(sealed, where)
 
     async def _read(self, tenant_id: str) -> _Tenant:
-        """The words that were added since."""
+        """The words that were added since, and some before: a smaller number may have come later."""
         tenant = await self._tenant(tenant_id)
         async with tenant.reading:
+            newest = await self._database.fetchval(NEWEST, tenant_id, tenant=tenant_id)
+            if newest == tenant.last:
+                return tenant
+            tenant.last = max(0, tenant.last - OVERLAP)
             while True:
                 rows = await self._database.fetch(WORDS, tenant_id, tenant.last, PAGE, tenant=tenant_id)
                 sealed = [row["sealed"] for row in rows]
