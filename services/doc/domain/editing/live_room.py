@@ -10,13 +10,13 @@ from datetime import datetime
 
 from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError, Unavailable
+from services.doc.domain.editing.audience import Audience
 from services.doc.domain.editing.cutter import Cutter, Outcome
 from services.doc.domain.editing.errors import RoomGone, UpdateMalformed, began_anew
 from services.doc.domain.editing.ports import Hint, RoomStore, RoomWire, SharedTexts, Verdict
-from services.doc.domain.editing.presences import Presences
 from services.doc.domain.editing.room import MAX_UPDATE, Room
 from services.doc.domain.editing.room_text import RoomText
-from services.doc.domain.editing.said import Acknowledged, Joined, PresenceOf, Saved, Theirs
+from services.doc.domain.editing.said import Acknowledged, Joined, Saved, Theirs
 from services.doc.domain.editing.session import Session
 from services.doc.domain.editing.waiting import WaitingRoom
 
@@ -63,9 +63,10 @@ class LiveRoom:
 
     def __init__(self, room: Room, ground: Ground) -> None:
         self._ground = ground
-        self._text = RoomText(room, ground.store, ground.texts, self._tell_update, max_bytes=ground.max_page_bytes)
-        self._sessions: dict[str, Session] = {}
-        self._presences = Presences()
+        self._audience = Audience(room.room_id, ground.wire)
+        self._text = RoomText(
+            room, ground.store, ground.texts, self._audience.tell_update, max_bytes=ground.max_page_bytes
+        )
         self._box: asyncio.Queue[Job] = asyncio.Queue()
         self._waiting = WaitingRoom()
         self._next: Job | None = None
@@ -83,7 +84,7 @@ class LiveRoom:
     @property
     def people(self) -> Sequence[Session]:
         """Who is in it here."""
-        return list(self._sessions.values())
+        return self._audience.people
 
     # ------------------------------------------------------------------ what people do
     async def join(self, session: Session, state_vector: bytes) -> Joined:
@@ -95,20 +96,23 @@ class LiveRoom:
             try:
                 joined = await self._text.loaded(lambda: self._enter(session, state_vector))
             except AutomationError as error:
-                self._sessions.pop(session.session_id, None)
+                self._audience.forget(session)
                 if not done.done():
                     done.set_exception(error)
                 if isinstance(error, RoomGone):
                     raise
             else:
                 if done.done():  # whoever asked is gone
-                    self._sessions.pop(session.session_id, None)
+                    self._audience.forget(session)
                 else:
                     done.set_result(joined)
 
         self._box.put_nowait(enter)
         try:
             return await done
+        except asyncio.CancelledError:  # perhaps at the very moment of entering
+            self._audience.forget(session)
+            raise
         finally:
             self._entering.discard(done)
 
@@ -136,17 +140,14 @@ class LiveRoom:
 
     async def show(self, session: Session, state: bytes) -> None:
         """Where somebody is."""
-        session.presence = PresenceOf(session.person.user, session.session_id, state)
-        await self._tell_presence(session.presence, session)
+        await self._audience.show(session, state)
 
     async def leave(self, session: Session) -> None:
         """Their updates are kept all the same; when the last one leaves, a revision is cut."""
-        self._sessions.pop(session.session_id, None)
-        if not self._sessions and self._due is not None:
+        self._audience.forget(session)
+        if not self._audience and self._due is not None:
             self._due = _now()
-        there, session.presence = session.presence, None
-        if there is not None:
-            await self._tell_presence(PresenceOf(there.user, there.client, b"", gone=True), session)
+        await self._audience.leave(session)
 
     # ------------------------------------------------------------------ the one task
     async def run(self, gone: Callable[[], None]) -> None:
@@ -169,7 +170,7 @@ class LiveRoom:
 
     def _needed(self) -> bool:
         waiting = self._next is not None or not self._box.empty()
-        return bool(self._sessions) or waiting or (self.room.uncut and not self.room.refused)
+        return bool(self._audience) or waiting or (self.room.uncut and not self.room.refused)
 
     async def _turn(self) -> None:
         job = await self._job()
@@ -219,11 +220,10 @@ class LiveRoom:
                 self._due = _now() + RETRY_CUT_S
 
     async def _tick(self) -> None:
-        for left in self._presences.stale(_now()):
-            self._tell(left)
+        self._audience.look_around()
         if self.room.uncut and not self.room.refused and self._due is None:
             self._changed()
-        if not self._sessions:
+        if not self._audience:
             return
         await self._catch_up()
         if _now() - self._followed >= FOLLOW_EVERY_S:
@@ -232,18 +232,15 @@ class LiveRoom:
         if _now() - self._stayed >= STAY_EVERY_S:
             self._stayed = _now()
             await self._ground.store.touch(self.room.tenant_id, self.room.room_id)
-            await self._show_all()
+            await self._audience.show_all()
 
     async def _enter(self, session: Session, state_vector: bytes) -> Joined:
         await self._catch_up()
         await self._follow_head()
         standing = await self._text.standing(state_vector)
-        for there in (*self._presences.all(), *(each.presence for each in self.people if each.presence)):
-            session.tell(there)
         if self.room.refused:
             session.not_saved(self.room.refused_reason, self.room.refused_message)
-        self._sessions[session.session_id] = session
-        await self._ground.wire.say(self.room.room_id, Hint(hello=True))
+        await self._audience.enter(session)
         return Joined(standing.update, self.room.head, standing.state_vector)
 
     # ------------------------------------------------------------------ updates
@@ -271,7 +268,7 @@ class LiveRoom:
         if verdict is Verdict.TAKEN:
             session.warned = False
             session.tell(Acknowledged(written.number))
-            self._tell(Theirs(written.update), but=session)
+            self._audience.tell(Theirs(written.update), but=session)
         elif verdict is Verdict.MALFORMED:
             session.end(UpdateMalformed("these bytes are no update of Yjs (version 1)", field="update.update"))
         else:
@@ -287,7 +284,7 @@ class LiveRoom:
         """There is something to be saved, once it falls quiet."""
         if self._uncut_since is None:
             self._uncut_since = _now()
-        quiet = _now() + self._ground.idle_s if self._sessions else _now()
+        quiet = _now() + self._ground.idle_s if self._audience else _now()
         self._due = min(quiet, self._uncut_since + self._ground.longest_s)
 
     # ------------------------------------------------------------------ what others do
@@ -321,10 +318,9 @@ class LiveRoom:
 
     async def _heard(self, hint: Hint) -> None:
         if hint.presence is not None:
-            self._presences.note(hint.presence, _now())
-            self._tell(hint.presence)
+            self._audience.seen_elsewhere(hint.presence)
         elif hint.hello:
-            await self._show_all()
+            await self._audience.show_all()
         elif not self._hinted:
             self._hinted = True
             self._box.put_nowait(self._catch_up)
@@ -355,43 +351,22 @@ class LiveRoom:
 
     def _tell_outcome(self, outcome: Outcome) -> None:
         for update in outcome.brought_in:
-            self._tell_update(update)
+            self._audience.tell_update(update)
         self._text.moved(outcome.room, outcome.seen)
         if outcome.saved and outcome.time is not None:
             self._tell_saved(outcome.saved, outcome.time)
         elif outcome.refused is not None:
-            for session in self.people:
-                session.not_saved(*outcome.refused)
+            self._audience.tell_refused(*outcome.refused)
         self._uncut_since = None
         if self.room.uncut and not self.room.refused:
             self._due = _now() + RETRY_CUT_S
 
-    # ------------------------------------------------------------------ telling
-    def _tell(self, said: Theirs | Saved | PresenceOf, but: Session | None = None) -> None:
-        for session in self.people:
-            if session is not but:
-                session.tell(said)
-
     def _tell_saved(self, revision_id: str, time: datetime) -> None:
         self._told_head = revision_id
-        self._tell(Saved(revision_id, time))
-
-    def _tell_update(self, update: bytes) -> None:
-        self._tell(Theirs(update))
-
-    async def _tell_presence(self, there: PresenceOf, session: Session) -> None:
-        self._tell(there, but=session)
-        await self._ground.wire.say(self.room.room_id, Hint(presence=there))
-
-    async def _show_all(self) -> None:
-        for session in self.people:
-            if session.presence is not None:
-                await self._ground.wire.say(self.room.room_id, Hint(presence=session.presence))
+        self._audience.tell_saved(revision_id, time)
 
     def _end_all(self, error: AutomationError) -> None:
-        for session in self.people:
-            session.end(error)
-        self._sessions.clear()
+        self._audience.end(error)
         for done in self._entering:
             if not done.done():
                 done.set_exception(error)
