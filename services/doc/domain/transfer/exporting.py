@@ -14,13 +14,14 @@ from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.jobs.errors import JobLost
-from services.doc.domain.jobs.job import Ending, Job
+from services.doc.domain.jobs.job import Ending, Job, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.transfer.arrival import MANIFEST
 from services.doc.domain.transfer.asked import GIT_BUNDLE, ExportAsked
 from services.doc.domain.transfer.errors import NothingToExport, TooMuchToExport
 from services.doc.domain.transfer.history import commits_of
+from services.doc.domain.transfer.portable import left_out
 from services.doc.domain.transfer.ports import Blobs, HistoryStore, Ledger, PackedCommit, PackedFile, Packer
 
 MAX_DOCUMENTS, MAX_REVISIONS = 100_000, 200_000
@@ -65,7 +66,8 @@ class ExportWork:
         ground = self._ground
         await ground.directory.find(job.person, job.space)
         await ground.branches.get(job.tenant_id, job.space, asked.branch)
-        report.done = 0
+        report.done, report.tally = 0, Tally()
+        report.problems.clear()
         await report.begin("looking")
         heads = await ground.history.heads(job.tenant_id, job.space, asked.branch, asked.prefix, MAX_DOCUMENTS + 1)
         if len(heads) > MAX_DOCUMENTS:
@@ -76,6 +78,13 @@ class ExportWork:
         if not attachments and not any(head.deleted_at is None for head in heads):
             raise NothingToExport(f"nothing is below {asked.prefix or 'the top'!r} on the branch {asked.branch!r}")
         export = _Export(ground, job, asked, report)
+        wrong = left_out(
+            [*(head.path for head in heads if head.deleted_at is None), *(each.path for each in attachments)]
+        )
+        for path, why in wrong.items():
+            report.refuse(path, why)
+        heads = [head for head in heads if head.path not in wrong]
+        attachments = [each for each in attachments if each.path not in wrong]
         if asked.format == GIT_BUNDLE:
             chunks = ground.packer.bundle(export.commits(heads, attachments), asked.branch)
         else:
