@@ -8,6 +8,8 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.search.following import IndexFollower
 from services.doc.domain.search.ports import FollowingIndex
 
+LOOK_EVERY_S = 1.0
+"""Files of an index that are gone or cut are noticed so soon at the latest."""
 SOON_S = 0.01
 """After the doorbell has rung it is looked again so soon, then later and later."""
 
@@ -44,4 +46,4 @@ class IndexFeed:
         rung = self._doorbell.rung
         waits = self._first is not None and bool(await self._first.unbuilt())
         if waits or not await self._follower.build():
-            await self._doorbell.wait(rung, self._poll_every_s)
+            await self._doorbell.wait(rung, LOOK_EVERY_S)

@@ -120,19 +120,28 @@ class IndexFollower:
             return True
 
     async def build(self) -> bool:
-        """Builds the index of one tenant anew; False when none needs it."""
-        unbuilt = await self._index.unbuilt()
-        for tenant_id in unbuilt:
-            sequence = await self._changes.latest()
-            async with AsyncExitStack() as held, self._index.build(tenant_id, sequence) as sink:
-                if sink is None:
-                    continue
-                async for heads in self._everything(tenant_id):
-                    await sink.add(await self._reader.read(tenant_id, heads))
-                await held.enter_async_context(self._moving)
-                await self._catch_up(tenant_id, sink, sequence)
-            return True
+        """Builds the index of one tenant anew; False when none needs it. One that cannot be built keeps no other up."""
+        failed: AutomationError | None = None
+        for tenant_id in await self._index.unbuilt():
+            try:
+                if await self._build(tenant_id):
+                    return True
+            except AutomationError as error:
+                failed = error
+        if failed is not None:
+            raise failed
         return False
+
+    async def _build(self, tenant_id: str) -> bool:
+        sequence = await self._changes.latest()
+        async with AsyncExitStack() as held, self._index.build(tenant_id, sequence) as sink:
+            if sink is None:
+                return False
+            async for heads in self._everything(tenant_id):
+                await sink.add(await self._reader.read(tenant_id, heads))
+            await held.enter_async_context(self._moving)  # until the new index is in the place of the old
+            await self._catch_up(tenant_id, sink, sequence)
+        return True
 
     async def _can_go_on(self, position: int) -> bool:
         """Not when lines are forgotten that it has not seen, nor when the database is an older one than it was."""
