@@ -69,11 +69,16 @@ def house() -> House:
 
 def test_roles_hold_the_permissions_of_the_security_model() -> None:
     viewer = {"task.read", "agent.read", "data.read", "model.read", "webhook.read", "mesh.read", "apikey.read"}
+    viewer |= {"doc.read"}
     tasks = {"task.create", "task.read", "task.update", "task.delete", "task.cancel"}
     data = {"data.read", "data.write", "data.delete"}
     models = {"model.read", "model.train", "model.write", "model.promote", "model.predict", "model.delete"}
+    docs = {"doc.read", "doc.write", "doc.delete", "doc.review", "doc.publish"}
     assert permissions_of(["viewer"]) == viewer
-    assert permissions_of(["developer"]) == viewer | tasks | data | models | {"apikey.write", "certificate.issue"}
+    assert permissions_of(["developer"]) == viewer | tasks | data | models | docs | {
+        "apikey.write",
+        "certificate.issue",
+    }
     assert permissions_of(["agent"]) == {"work.lease", "task.read", "certificate.issue"}
     assert permissions_of(["admin"]) == PERMISSIONS - {"tenant.any", "agent.drain"}
     assert permissions_of(["operator"]) == PERMISSIONS

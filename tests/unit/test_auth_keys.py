@@ -189,11 +189,12 @@ async def test_tokens_pass_the_verifier_of_the_mesh_through_every_rotation() -> 
     verifier = TokenVerifier(issuer, jwks, now=lambda: clock().timestamp())
     signed_by = set()
     for _ in range(40):
-        token = tokens.issue(subject="user_1", name="ann", tenant_id="acme", roles=["b", "a"], permissions={"y", "x"})
+        who = {"subject": "user_1", "name": "Ann", "username": "ann", "tenant_id": "acme"}
+        token = tokens.issue(**who, roles=["b", "a"], permissions={"y", "x"})
         signed_by.add(keys.active.key_id)
         await keys.refresh()
         claims = await verifier.verify(token)
-        assert (claims.subject, claims.name, claims.tenant_id) == ("user_1", "ann", "acme")
+        assert (claims.subject, claims.name, claims.username, claims.tenant_id) == tuple(who.values())
         assert (claims.roles, claims.permissions) == (("a", "b"), {"x", "y"})
         clock.forward(2 * HOUR)
     assert len(signed_by) == 3
