@@ -21,7 +21,8 @@ FOLDER = f"{OWN}search/"
 INDEX = f"{FOLDER}index.json"
 SECTIONS_A_CHUNK = 250
 SHARD = 96 * 1024
-EXCERPT = 180
+EXCERPT = 500
+"""Characters of a section that browsers can show; they choose the words around what was asked."""
 MAX_WORD = 40
 TITLE, HEADING = 3, 2
 """A word in a title counts as often as so many in the text."""

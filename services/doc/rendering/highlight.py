@@ -36,8 +36,7 @@ _KEYWORDS: Mapping[str, tuple[str, str, str]] = {
     "shell": (
         r"(?<![\w$])#[^\n]*",
         r""""(?:\\.|[^"\\])*"|'[^']*'""",
-        "if then else elif fi for while until do done case esac in function return export local set unset "
-        "source exit cd echo sudo",
+        "if then else elif fi for while until do done case esac function return export local unset source exit",
     ),
     "script": (
         _SLASHES,

@@ -104,6 +104,15 @@
     return element;
   };
 
+  // The words around the first that was asked for.
+  const around = (text, asked) => {
+    const lower = text.toLowerCase();
+    const places = asked.map((word) => lower.indexOf(word)).filter((at) => at >= 0);
+    const start = places.length ? Math.max(0, Math.min(...places) - 40) : 0;
+    const from = start ? text.indexOf(" ", start) + 1 : 0;
+    return (from ? "… " : "") + text.slice(from, from + 170);
+  };
+
   const addressOf = ({ file, anchor }) =>
     root +
     file.split("/").map(encodeURIComponent).join("/").replace(/(^|\/)index\.html$/, "$1") +
@@ -122,7 +131,7 @@
       if (result.heading) {
         link.append(marked(Object.assign(document.createElement("span"), { className: "at" }), result.heading, asked));
       }
-      link.append(marked(Object.assign(document.createElement("small"), {}), result.excerpt, asked));
+      link.append(marked(Object.assign(document.createElement("small"), {}), around(result.excerpt, asked), asked));
       panel.append(link);
     });
     status.textContent = results.length ? `${results.length} results` : "Nothing found";
