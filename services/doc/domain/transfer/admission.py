@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from services.doc.domain.documents.path import key, target_of
 from services.doc.domain.errors import BranchProtected
 from services.doc.domain.jobs.job import Problem
 from services.doc.domain.spaces.space import MAIN, Level, Space
 from services.doc.domain.transfer.making import Made
+from services.doc.domain.validation.catalogue import RULES, levels_of
 from services.doc.domain.validation.checks import Checks, Finding
 
 AT_ONCE = 4
@@ -30,7 +32,7 @@ class RulesOfSpace:
     """Refuses what a save would be refused for, but for links to what the same archive brings."""
 
     def __init__(self, checks: Checks, space: Space) -> None:
-        self._checks, self._space = checks, space
+        self._checks, self._space = checks, _refusing(space)
 
     async def verdicts(self, made: Sequence[Made | Problem], coming: frozenset[str]) -> Sequence[Made | Problem]:
         """In the same order. `coming`: keys of the paths that the archive brings."""
@@ -51,6 +53,14 @@ class RulesOfSpace:
                 where = f"line {finding.line}: " if finding.line else ""
                 return Problem(write.path, f"{where}{finding.message} ({finding.rule}); the space refuses this")
         return made
+
+
+def _refusing(space: Space) -> Space:
+    """With the rules alone that refuse: what others find an import does not tell."""
+    refusing = dict.fromkeys(RULES, Level.OFF) | {
+        name: level for name, level in levels_of(space.rules).items() if level is Level.REFUSE
+    }
+    return replace(space, rules=replace(space.rules, levels=refusing))
 
 
 def _excused(finding: Finding, made: Made, coming: frozenset[str]) -> bool:
