@@ -10,5 +10,5 @@ def test_an_allow_list_is_taken_as_it_is_or_refused_with_the_entry() -> None:
     assert usable(entries) == entries
     assert usable([]) == []
     for wrong in ("hooks.example.org", "https://*/ private", "https://x/?q=1", "ftp://x/"):
-        with pytest.raises(ValueError, match="is no entry|has a query|for one host"):
+        with pytest.raises(ValueError, match=r"is no entry|has a query|for one host"):
             usable([wrong])

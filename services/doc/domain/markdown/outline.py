@@ -94,7 +94,8 @@ class _Reading:
 
 def events(content: str) -> Iterator[tuple[Any, dict[str, int]]]:
     """What the parser comes across, each with the bytes that it spans."""
-    return iter(_PARSER.events_with_range(content))
+    found: Iterator[tuple[Any, Any]] = _PARSER.events_with_range(content)
+    return found
 
 
 def outline(content: str) -> Outline:
