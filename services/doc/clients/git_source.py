@@ -70,6 +70,7 @@ class GitSource:
             parents = self._commit(at).parents
             at = parents[0] if parents else None
         self._line.reverse()
+        self._last_tree()
 
     async def steps(self, after: str) -> AsyncIterator[Step]:
         """After a rewritten history, everything that is different comes as one commit."""
@@ -119,10 +120,7 @@ class GitSource:
 
     def _last(self) -> Step:
         """The files beside documents, and every path there is."""
-        tree = self._trees.below(self._commit(self._line[-1]).tree, self._root)
-        if tree is None:
-            raise ArchiveRefused(f"the last commit has no folder {self._root!r}: name another root")
-        files = self._trees.files(tree)
+        files = self._trees.files(self._last_tree())
         arrivals, problems = [], []
         for path, leaf in files.items():
             if leaf.mode in {LINK, SUBMODULE}:
@@ -131,6 +129,12 @@ class GitSource:
             elif not ignored(path) and not _document(path):
                 arrivals.append(self._arrival(path, leaf, "", ""))
         return Step(arrivals=arrivals, problems=problems, present=files.keys())
+
+    def _last_tree(self) -> bytes:
+        tree = self._trees.below(self._commit(self._line[-1]).tree, self._root)
+        if tree is None:
+            raise ArchiveRefused(f"the last commit has no folder {self._root!r}: name another root")
+        return tree
 
     def _arrival(self, path: str, leaf: Leaf, base: str, moved_from: str) -> Arrival:
         digest, size = self._digest(path, leaf.object_id)

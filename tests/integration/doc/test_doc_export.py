@@ -101,6 +101,28 @@ async def test_a_bundle_of_a_history_that_went_on_brings_what_is_new(handbook: S
     assert await ann.text("guide/start.md") == "# Start\n\nthree\n"
 
 
+async def test_after_a_rewritten_history_the_difference_comes_as_one(handbook: Served, tmp_path: Path) -> None:
+    ann = Transfers(handbook)
+    repository = await _repository(tmp_path)
+    await ann.done(await _bundle(repository, tmp_path))
+    (repository / "guide/start.md").write_text("# Start\n\nrewritten\n")
+    await _git(repository, "commit", "-q", "-a", "--amend", "-m", "another end", "--author=Ada Love <ada@example.org>")
+    job = await ann.done(await _bundle(repository, tmp_path))
+    assert (job.tally.updated, job.tally.created, job.tally.refused) == (1, 0, 0)
+    assert await ann.text("guide/start.md") == "# Start\n\nrewritten\n"
+    again = await ann.done(await _bundle(repository, tmp_path))
+    assert (again.tally.updated, again.tally.created) == (0, 0)
+
+
+async def test_a_root_that_the_repository_lacks_is_told_of_before_anything_comes_in(
+    handbook: Served, tmp_path: Path
+) -> None:
+    ann = Transfers(handbook)
+    job = await ann.bring(await _bundle(await _repository(tmp_path), tmp_path), root="nowhere")
+    assert "'nowhere/'" in job.failure
+    assert not await ann.paths()
+
+
 async def test_git_in_and_out_keeps_history_authors_and_times(handbook: Served, tmp_path: Path) -> None:
     ann = Transfers(handbook)
     repository = await _repository(tmp_path)
