@@ -36,6 +36,7 @@ def environment(live: LiveStack, writer: Person, tmp_path: Path) -> dict[str, st
 def numbers(editing: Editing, count: int) -> int:
     """The next ones that it says are durable; the last of them."""
     assert editing.stdout is not None
+    last = ""
     for _ in range(count):
         last = editing.stdout.readline().strip()
         assert last.isdecimal(), last

@@ -19,6 +19,7 @@ from services.doc.editing.worker import UNKNOWN
 log = structlog.get_logger(__name__)
 
 CALL_LIMIT_S, LOAD_LIMIT_S, START_LIMIT_S = 2.0, 20.0, 30.0
+"""Of what people send; of what was taken already, or is our own; of the start with its imports."""
 PROGRAM = "services.doc.editing.worker"
 
 
@@ -47,7 +48,7 @@ class TextsProcess:
         await self._call("load", updates, room=room_id, limit_s=LOAD_LIMIT_S)
 
     async def take(self, room_id: str, updates: Sequence[bytes]) -> None:
-        await self._call("take", updates, room=room_id)
+        await self._call("take", updates, room=room_id, limit_s=LOAD_LIMIT_S)
 
     async def judge(self, room_id: str, updates: Sequence[bytes], *, max_bytes: int) -> Sequence[Verdict]:
         answer = await self._call("judge", updates, room=room_id, max_bytes=max_bytes)
@@ -61,7 +62,7 @@ class TextsProcess:
         return (await self._call("text", room=room_id)).parts[0].decode()
 
     async def rewrite(self, room_id: str, content: str) -> bytes:
-        return (await self._call("rewrite", [content.encode()], room=room_id)).parts[0]
+        return (await self._call("rewrite", [content.encode()], room=room_id, limit_s=LOAD_LIMIT_S)).parts[0]
 
     async def snapshot(self, room_id: str) -> bytes:
         return (await self._call("snapshot", room=room_id)).parts[0]
