@@ -1,0 +1,224 @@
+"""Who wins when several things happen to a site at once: the one who spoke last."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from automesh.doc.v1 import site_pb2, space_pb2
+from automesh.doc.v1 import site_service_pb2 as pb
+from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.publishing.ports import Built
+from services.doc.domain.publishing.site import NewRelease, ReleaseFile, ReleaseState
+from services.doc.domain.spaces.access import Person
+from services.doc.domain.spaces.space import NewSpace
+from services.doc.engine.core import Core
+from services.doc.store.site_contents import SqlSiteContents
+from services.doc.store.site_queue import SqlReleaseQueue
+from services.doc.store.sites import SqlSiteStore
+from tests.integration.doc.doc_house import refused
+from tests.integration.doc.doc_house_core import ANNA, doc_core
+from tests.integration.doc.doc_house_sites import publishing
+
+pytestmark = pytest.mark.postgres
+
+LEASE_S = 60.0
+
+
+class Stores:
+    """Of one core, and releases without a builder."""
+
+    def __init__(self, core: Core) -> None:
+        outside = core.outside
+        self.sites, self.queue = SqlSiteStore(outside.database), SqlReleaseQueue(outside.database)
+        self.contents = SqlSiteContents(outside.database, outside.sealer, outside.blobs, core.options.make_id)
+        self.database = outside.database
+
+    async def asked(self, release_id: str, **more: object) -> None:
+        told = {"tenant_id": "default", "space": "guides", "branch": "main", "created_by": "anna", **more}
+        await self.sites.add(NewRelease(release_id=release_id, **told))  # type: ignore[arg-type]
+
+    async def finished(self, content: bytes = b"x") -> bool:
+        """The next release is built, of one file; whether readers were switched to it."""
+        release = await self.queue.claim(LEASE_S)
+        assert release is not None
+        built = await self.kept(content)
+        return await self.queue.finish(release, built)
+
+    async def kept(self, content: bytes) -> Built:
+        file = ReleaseFile(
+            path="index.html", sha256=hashlib.sha256(content).hexdigest(), size=len(content), content_type="text/html"
+        )
+
+        async def read(_: ReleaseFile) -> AsyncIterator[bytes]:
+            yield content
+
+        await self.contents.keep("default", [file], read)
+        return Built(digest="d", pages=1, files=[file])
+
+    async def current(self) -> str:
+        return (await self.sites.site("default", "guides")).current
+
+
+@pytest.fixture
+async def stores(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Stores]:
+    async with doc_core(postgres, tmp_path) as core:
+        yield Stores(core)
+
+
+async def test_releases_of_a_site_are_built_in_the_order_in_which_they_were_asked_for(stores: Stores) -> None:
+    await stores.asked("rel_1")
+    await stores.asked("rel_2")
+    await stores.asked("rel_p", preview=True)
+    first = await stores.queue.claim(LEASE_S)
+    preview = await stores.queue.claim(LEASE_S)
+    assert first is not None
+    assert preview is not None
+    assert (first.release_id, preview.release_id) == ("rel_1", "rel_p")
+    assert await stores.queue.claim(LEASE_S) is None
+    assert await stores.queue.finish(first, await stores.kept(b"1"))
+    assert await stores.finished(b"2")
+    assert await stores.current() == "rel_2"
+
+
+async def test_a_build_that_was_asked_for_before_a_rollback_does_not_undo_it(stores: Stores) -> None:
+    for release_id in ("rel_1", "rel_2"):
+        await stores.asked(release_id)
+        await stores.finished()
+    await stores.asked("rel_3")
+    building = await stores.queue.claim(LEASE_S)
+    assert building is not None
+    await stores.sites.roll_back("default", "guides", "", actor="ben", reason="wrong")
+    assert not await stores.queue.finish(building, await stores.kept(b"3"))
+    assert await stores.current() == "rel_1"
+    left = await stores.sites.release("default", "guides", "rel_3")
+    assert left.state is ReleaseState.READY
+    assert any("rolled back" in check for check in left.checks)
+    await stores.asked("rel_4")
+    assert await stores.finished()
+    assert await stores.current() == "rel_4"
+
+
+async def test_two_rollbacks_at_once_go_back_one_after_the_other(stores: Stores) -> None:
+    for number in range(1, 5):
+        await stores.asked(f"rel_{number}")
+        await stores.finished()
+    back = await asyncio.gather(
+        *(stores.sites.roll_back("default", "guides", "", actor="ben", reason=str(each)) for each in range(2))
+    )
+    assert {each.release_id for each in back} == {"rel_3", "rel_2"}
+    switches = await stores.sites.switches("default", "guides", limit=10, before=None)
+    assert [each.release_id for each in switches] == ["rel_2", "rel_3", "rel_4", "rel_3", "rel_2", "rel_1"]
+    assert all(one.previous == other.release_id for one, other in pairwise(switches))
+
+
+async def test_contents_that_no_release_has_any_more_are_swept_and_others_stay(stores: Stores) -> None:
+    await stores.asked("rel_1")
+    await stores.finished(b"first")
+    await stores.asked("rel_2")
+    await stores.finished(b"second" * 200_000)
+    await stores.kept(b"of a build that died")
+    assert await stores.contents.sweep() == 0
+    await stores.database.execute("UPDATE site_content SET touched_at = now() - interval '2 h'", tenant="default")
+    assert await stores.contents.sweep() == 1
+    await stores.database.execute("DELETE FROM release WHERE release_id = 'rel_1'", tenant="default")
+    assert await stores.contents.sweep() == 1
+    large = await stores.contents.body("default", hashlib.sha256(b"second" * 200_000).hexdigest())
+    assert large.content is None
+    assert b"".join([chunk async for chunk in stores.contents.chunks(large)]) == b"second" * 200_000
+
+
+async def test_the_release_that_readers_see_cannot_be_removed(stores: Stores) -> None:
+    await stores.asked("rel_1")
+    await stores.finished()
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await stores.database.execute("DELETE FROM release", tenant="default")
+    assert await stores.current() == "rel_1"
+
+
+async def test_another_tenant_sees_nothing_of_a_site(stores: Stores) -> None:
+    await stores.asked("rel_1")
+    await stores.finished()
+    assert (await stores.sites.site("other", "guides")).current == ""
+    assert await stores.sites.releases("other", "guides", "", limit=10, before=None) == []
+
+
+async def test_a_space_goes_with_its_site(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with doc_core(postgres, tmp_path) as core:
+        stores = Stores(core)
+        await core.directory.create(ANNA, NewSpace(space="gone"))
+        await stores.asked("rel_1", space="gone")
+        await stores.finished()
+        admin = Person(tenant_id="default", user="root", admin=True)
+        await core.directory.delete(admin, "gone", force=True, reason="test")
+        assert await stores.database.fetchval("SELECT count(*) FROM release", tenant="default") == 0
+
+
+async def test_publishing_needs_a_role_in_the_space_and_so_does_making_it_public(
+    postgres: PostgresForTests, tmp_path: Path
+) -> None:
+    async with publishing(postgres, tmp_path) as site:
+        await site.doc.space("secret", visibility=space_pb2.VISIBILITY_MEMBERS, members=[{"user": "ann", "role": 1}])
+        stub = await site.sites("ann")
+        for call in (
+            stub.PublishSite(pb.PublishSiteRequest(space="secret")),
+            stub.RollBackSite(pb.RollBackSiteRequest(space="secret", reason="x")),
+            stub.UnpublishSite(pb.UnpublishSiteRequest(space="secret", reason="x")),
+            stub.UpdateSite(pb.UpdateSiteRequest(site=site_pb2.Site(space="secret", etag="0", title="x"))),
+            stub.UpdateSite(pb.UpdateSiteRequest(site=site_pb2.Site(space="handbook", etag="1", public=False))),
+        ):
+            assert (await refused(call)).reason == "PERMISSION_DENIED"
+        stranger = await site.sites("eve")
+        assert (await refused(stranger.GetSite(pb.GetSiteRequest(space="secret")))).reason == "SPACE_NOT_FOUND"
+
+
+async def test_previews_can_have_hosts_of_their_own(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with publishing(postgres, tmp_path, site_preview_url="http://{release}.previews.example") as site:
+        release = await site.publish(preview=True)
+        assert release.url == f"http://{release.release_id.replace('_', '-')}.previews.example/"
+        link = (
+            await (await site.sites()).GetPreviewLink(
+                pb.GetPreviewLinkRequest(space="handbook", release_id=release.release_id)
+            )
+        ).url
+        host = httpx.URL(release.url).host
+        opened = await site.get(f"/?{link.partition('?')[2]}", host=host)
+        assert opened.headers["location"] == "/"
+        cookie = opened.headers["set-cookie"].partition(";")[0]
+        page = await site.get("/guides/start.html", host=host, cookie=cookie)
+        assert "zebra" in page.text
+        assert (await site.get("/guides/start.html", cookie=cookie)).status_code == 404
+
+
+async def test_readers_see_a_whole_site_while_it_is_switched_to_and_fro(
+    postgres: PostgresForTests, tmp_path: Path
+) -> None:
+    """Every page says which release it is of; a reader never sees a mixture of a page and its 404."""
+    async with publishing(postgres, tmp_path) as site:
+        one = await site.publish()
+        await site.doc.write("two.md", "# Two\n")
+        two = await site.publish()
+        stub = await site.sites()
+        seen: set[int] = set()
+
+        async def read() -> None:
+            async with httpx.AsyncClient(base_url=site.url) as client:
+                for _ in range(60):
+                    seen.add((await client.get("/handbook/two.html")).status_code)
+                    assert (await client.get("/handbook/")).status_code == 200
+
+        async def switch() -> None:
+            for number in range(20):
+                target = (one, two)[number % 2].release_id
+                await stub.RollBackSite(pb.RollBackSiteRequest(space="handbook", release_id=target, reason=str(number)))
+
+        await asyncio.gather(read(), read(), switch())
+        assert seen <= {200, 404}
+        assert (await site.get("/handbook/two.html")).status_code == 200
