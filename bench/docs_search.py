@@ -20,11 +20,16 @@ from pathlib import Path
 import tantivy
 
 from automesh.doc.v1 import document_service_pb2, search_service_pb2
+from automesh.storage.sealing import Sealer
 from bench import _docs_search_corpus as corpora
 from bench._docs_search_corpus import Corpus, Page
 from bench._docs_search_growth import growth
-from bench._docs_search_house import House, WikiSearch, database, fill, serving
+from bench._docs_search_house import TENANT, House, WikiSearch, database, fill, serving
 from bench._docs_search_queries import KINDS, Query, derive
+from services.doc.domain.search import planner as planning
+from services.doc.domain.search.plan import Filters
+from services.doc.domain.search.question import parse
+from services.doc.store.search_index import PostgresIndex
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".tools" / "bench-docs"
@@ -97,11 +102,21 @@ async def _measured(corpus: Corpus, queries: Sequence[Query], scratch: Path) -> 
             print(f"index in the database, which stands by: built {time.monotonic() - began:.1f} s after the start")
             ours = await score(queries, await _finding(house))
             await _changes(house, corpus.pages)
+            stored = await score(
+                queries, _finding_in_database(house, sealer, sorted({page.space for page in corpus.pages}))
+            )
         async with WikiSearch.made(dsn, corpus.pages) as (wiki, seconds):
             print(f"PostgreSQL AND: {seconds:.1f} s to index")
             wikis = await score(queries, wiki.find)
     plain = await score(queries, plain_tantivy(corpus.pages))
-    report({"ours, through gRPC": ours, "PostgreSQL AND": wikis, "tantivy, plain pages": plain})
+    report(
+        {
+            "ours, through gRPC": ours,
+            "ours, the database's": stored,
+            "PostgreSQL AND": wikis,
+            "tantivy, plain pages": plain,
+        }
+    )
 
 
 async def _finding(house: House) -> Find:
@@ -110,6 +125,18 @@ async def _finding(house: House) -> Find:
     async def find(query: str) -> list[tuple[str, str]]:
         answer = await stub.SearchDocuments(search_service_pb2.SearchDocumentsRequest(query=query[:1000]))
         return [(result.space, result.path) for result in answer.results]
+
+    return find
+
+
+def _finding_in_database(house: House, sealer: Sealer, spaces: Sequence[str]) -> Find:
+    """What answers while the index is built anew, asked without gRPC."""
+    index = PostgresIndex(house.engine.core.outside.database, sealer)
+    corpus, planner, filters = planning.Corpus(index, TENANT, spaces), planning.Planner(), Filters(spaces=tuple(spaces))
+
+    async def find(query: str) -> list[tuple[str, str]]:
+        plan, _ = await planner.plan(corpus, parse(query[:1000]), filters)
+        return [(hit.space, hit.path) for hit in await index.search(TENANT, plan, offset=0, limit=10)]
 
     return find
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-POOL = 200
+POOL = 120
 """Sections, pages and links that are looked at; so many documents are found at most."""
 MORE_SECTIONS, MORE_WEIGHT = 3, 0.03
 """What the next sections of a page add to its best one."""
@@ -22,8 +23,7 @@ MEANING_HALF = 10
 """At this place in the order of meaning a page gets half of what the first gets."""
 
 
-@dataclass(frozen=True, slots=True)
-class SectionHit:
+class SectionHit(NamedTuple):
     """`section` tells the engine which one it is."""
 
     page: int
@@ -46,8 +46,7 @@ class Candidates:
     nearest: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A page, and its best section where one was found."""
 
     page: int
@@ -65,10 +64,13 @@ def fuse(found: Candidates) -> Sequence[Ranked]:
     top = max(scores.values(), default=1.0)
     for place, page in enumerate(found.nearest):
         scores[page] += MEANING_WEIGHT * top * MEANING_HALF / (MEANING_HALF + place)
-    for page in scores:
-        scores[page] *= 1 + _bonus(page, best, found.exact_titles)
-    ranked = [Ranked(page, best[page].section if page in best else None, score) for page, score in scores.items()]
-    return sorted(ranked, key=lambda each: (-each.score, each.page))[:POOL]
+    for page, hit in best.items():
+        if hit.exact and page not in found.exact_titles:
+            scores[page] *= 1 + HEADING_BONUS
+    for page in found.exact_titles & scores.keys():
+        scores[page] *= 1 + TITLE_BONUS
+    ordered = sorted(scores.items(), key=lambda each: (-each[1], each[0]))[:POOL]
+    return [Ranked(page, best[page].section if page in best else None, score) for page, score in ordered]
 
 
 def _of_sections(hits: Sequence[SectionHit]) -> tuple[dict[int, float], Mapping[int, SectionHit]]:
@@ -85,9 +87,3 @@ def _of_sections(hits: Sequence[SectionHit]) -> tuple[dict[int, float], Mapping[
         if hit.exact and not best[hit.page].exact:
             best[hit.page] = hit
     return scores, best
-
-
-def _bonus(page: int, best: Mapping[int, SectionHit], exact_titles: Set[int]) -> float:
-    if page in exact_titles:
-        return TITLE_BONUS
-    return HEADING_BONUS if page in best and best[page].exact else 0.0

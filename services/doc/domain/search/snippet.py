@@ -10,9 +10,9 @@ from services.doc.domain.search.tokens import CJK, RUN, SHORTEST_STEMMED, fold, 
 
 LENGTH = 220
 """Characters."""
-MAX_LOOKED_AT = 8_192
+MAX_LOOKED_AT = 4_096
 MAX_MARKS = 20
-MAX_PLACES = 40
+MAX_PLACES = 16
 """Of one word in one text."""
 MAX_WORD = 80
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
@@ -42,11 +42,11 @@ def snippet(text: str, terms: Set[str]) -> Snippet:
 
 def _matches(flat: str, terms: Set[str]) -> list[tuple[int, int, str]]:
     """Where words of the text are words that were looked for: from, to, which. Only words that may fit are read."""
-    folded = _plain(flat)
+    folded, foreign = _plain(flat), not flat.isascii()
     words = {_word_at(flat, at) for term in terms for at in _places(folded, _beginning(term))}
     found: list[tuple[int, int, str]] = []
     for start, end in sorted(words):
-        if end - start > MAX_WORD or CJK.search(flat, start, end):  # no spaces between words
+        if end - start > MAX_WORD or (foreign and CJK.search(flat, start, end)):  # no spaces between words
             found += [(at, at + len(term), term) for term in terms for at in _places(folded[start:end], term, start)]
             continue
         for match in RUN.finditer(flat, start, end):
