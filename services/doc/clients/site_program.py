@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,17 @@ class SiteProgram:
     async def build(
         self,
         job: dict[str, object],
-        texts: Sequence[str],
+        texts: AsyncIterable[Sequence[str]],
         tell: Callable[[Progress], Awaitable[None]],
     ) -> AsyncGenerator[tuple[Built, Read]]:
         """The program is killed when the block is left early."""
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
         try:
-            await asyncio.to_thread(_lay_down, folder, job, texts)
+            await asyncio.to_thread(_lay_down, folder, job)
+            number = 0
+            async for lot in texts:
+                await asyncio.to_thread(_write, folder, lot, number)
+                number += len(lot)
             await self._run(folder, tell)
             built = await asyncio.to_thread(_result, folder)
             yield built, lambda file: _read(folder / OUT / file.sha256)
@@ -85,10 +89,13 @@ class SiteProgram:
             raise BuildFailed(f"{why}: publish again, and tell the operator if that does not help")
 
 
-def _lay_down(folder: Path, job: dict[str, object], texts: Sequence[str]) -> None:
+def _lay_down(folder: Path, job: dict[str, object]) -> None:
     (folder / PAGES).mkdir()
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
-    for number, text in enumerate(texts):
+
+
+def _write(folder: Path, texts: Sequence[str], first: int) -> None:
+    for number, text in enumerate(texts, start=first):
         (folder / PAGES / str(number)).write_text(text, encoding="utf-8", newline="")
 
 

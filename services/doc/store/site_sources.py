@@ -12,7 +12,7 @@ SELECT s.title, s.description, i.title AS site_title, i.theme, i.accent
 """
 BRANCH = "SELECT 1 FROM branch WHERE tenant_id = $1 AND space = $2 AND branch = $3"
 PAGES = """
-SELECT h.path, h.title, h.tags, h.updated_at, r.sha256 FROM head h JOIN revision r USING (revision_id)
+SELECT h.path, h.title, h.tags, h.updated_at, r.sha256, r.size FROM head h JOIN revision r USING (revision_id)
  WHERE h.tenant_id = $1 AND h.space = $2 AND h.branch = $3 AND h.deleted_at IS NULL ORDER BY h.path
 """
 MOVED = """
@@ -52,6 +52,6 @@ class SqlSiteSources:
                 }
                 for row in pages
             ],
-            texts=[row["sha256"] for row in pages],
+            texts=[(row["sha256"], row["size"]) for row in pages],
             moved=[{"path": row["path"], "to": row["target"]} for row in moved],
         )

@@ -109,6 +109,7 @@ class SiteListener:
                 401,
                 "Not for everybody",
                 "Ask for a link: whoever may read the space can make one, and it opens this for a while.",
+                [("www-authenticate", "Link")],
             )
         return None
 

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from automesh.core.errors import AutomationError, Kind
 from services.doc.domain.attachments.attachment import Attachment
 from services.doc.domain.publishing.addresses import SiteAddresses
-from services.doc.domain.publishing.errors import ReleaseLost
-from services.doc.domain.publishing.ports import Progress, Read, ReleaseQueue, SiteBuilder, SiteContents, SiteSources
+from services.doc.domain.publishing.errors import BuildFailed, ReleaseLost
+from services.doc.domain.publishing.ports import (
+    Progress,
+    Read,
+    ReleaseQueue,
+    SiteBuilder,
+    SiteContents,
+    SiteSource,
+    SiteSources,
+)
 from services.doc.domain.publishing.site import Release, ReleaseFile
 
 LEASE_S = 20.0
 RENEW_EVERY_S = 5.0
 TOLD_EVERY_S = 0.3
-TEXTS_AT_ONCE = 100
+TEXTS_AT_ONCE, BYTES_AT_ONCE = 100, 8 * 1024 * 1024
+"""Texts that are in memory at once."""
+MAX_PAGES, MAX_BYTES = 50_000, 1024**3
 ATTACHMENTS_AT_ONCE, MAX_ATTACHMENTS = 1000, 100_000
 
 
@@ -112,7 +122,7 @@ class ReleaseMaker:
         ground, tenant_id = self._ground, release.tenant_id
         await telling.tell(Progress("reading the documents", 0.0))
         source = await ground.sources.read(tenant_id, release.space, release.branch)
-        texts = await self._texts(tenant_id, source.texts)
+        _check_size(source)
         attachments = await self._attachments(release)
         job: dict[str, object] = {
             "title": source.title,
@@ -124,7 +134,8 @@ class ReleaseMaker:
             "files": attachments,
             "moved": list(source.moved),
         }
-        async with ground.builder.build(job, texts, telling.tell) as (built, read):
+        texts = self._texts(tenant_id, source.texts)
+        async with aclosing(texts), ground.builder.build(job, texts, telling.tell) as (built, read):
             if built.failure:
                 await ground.queue.fail(release, built.failure, built.checks)
                 return
@@ -132,13 +143,10 @@ class ReleaseMaker:
             await ground.contents.keep(tenant_id, built.files, self._reading(tenant_id, read))
             await ground.queue.finish(release, built)
 
-    async def _texts(self, tenant_id: str, hashes: Sequence[str]) -> Sequence[str]:
-        texts: list[str] = []
-        for start in range(0, len(hashes), TEXTS_AT_ONCE):
-            page = hashes[start : start + TEXTS_AT_ONCE]
-            found = await self._ground.texts.contents(tenant_id, page)
-            texts += [found[each] for each in page]
-        return texts
+    async def _texts(self, tenant_id: str, wanted: Sequence[tuple[str, int]]) -> AsyncGenerator[Sequence[str]]:
+        for lot in _lots(wanted):
+            found = await self._ground.texts.contents(tenant_id, lot)
+            yield [found[each] for each in lot]
 
     async def _attachments(self, release: Release) -> list[dict[str, object]]:
         files: list[dict[str, object]] = []
@@ -161,6 +169,28 @@ class ReleaseMaker:
             return self._ground.shelf.read(tenant_id, file.sha256) if file.attachment else made(file)
 
         return read
+
+
+def _check_size(source: SiteSource) -> None:
+    size = sum(each for _, each in source.texts)
+    if len(source.texts) > MAX_PAGES or size > MAX_BYTES:
+        raise BuildFailed(
+            f"{len(source.texts)} documents of {size} bytes are more than a site can have ({MAX_PAGES}, {MAX_BYTES} "
+            "bytes): divide the space"
+        )
+
+
+def _lots(wanted: Sequence[tuple[str, int]]) -> Iterator[Sequence[str]]:
+    lot: list[str] = []
+    weight = 0
+    for sha256, size in wanted:
+        if lot and (len(lot) == TEXTS_AT_ONCE or weight + size > BYTES_AT_ONCE):
+            yield lot
+            lot, weight = [], 0
+        lot.append(sha256)
+        weight += size
+    if lot:
+        yield lot
 
 
 class _Telling:

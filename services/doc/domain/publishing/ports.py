@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,14 +110,14 @@ class ReleaseQueue(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteSource:
-    """What a site is built of: one moment of a branch. `texts` are the hashes of the pages' contents."""
+    """What a site is built of: one moment of a branch. `texts` are hash and size of each page's content."""
 
     title: str
     description: str
     theme: str
     accent: str
     pages: Sequence[dict[str, object]] = field(default_factory=tuple)
-    texts: Sequence[str] = ()
+    texts: Sequence[tuple[str, int]] = ()
     moved: Sequence[dict[str, str]] = ()
 
 
@@ -151,10 +151,10 @@ class SiteBuilder(Protocol):
     def build(
         self,
         job: dict[str, object],
-        texts: Sequence[str],
+        texts: AsyncIterable[Sequence[str]],
         tell: Callable[[Progress], Awaitable[None]],
     ) -> AbstractAsyncContextManager[tuple[Built, Read]]:
-        """What was made, and how to read it until the block is left. Raises BuildFailed."""
+        """What was made, and how to read it until the block is left. `texts` come in lots. Raises BuildFailed."""
         ...
 
 
