@@ -15,6 +15,7 @@ from automesh.auth.v1 import (
     token_service_pb2,
     user_service_pb2,
 )
+from automesh.core import paging
 from automesh.core.errors import ValidationError
 from automesh.core.ids import is_id
 from automesh.mesh.times import moment, timestamp
@@ -164,12 +165,12 @@ def position_from_text(text: str | None) -> Position | None:
     except ValueError:
         position = None
     if position is None or position.time.tzinfo is None or not event_id.isprintable():
-        raise ValidationError("page_token is not one this service gave out", field="page_token")
+        raise paging.strange_token()
     return position
 
 
 def id_from_token(text: str | None, prefix: str) -> str | None:
     """The id in a page token."""
     if text is not None and not is_id(text, prefix):
-        raise ValidationError("page_token is not one this service gave out", field="page_token")
+        raise paging.strange_token()
     return text

@@ -34,10 +34,15 @@ def decode_token(token: str, *, filters: object = None) -> str | None:
         padded = token + "=" * (-len(token) % 4)
         after, digest = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, TypeError) as error:
-        raise _bad("page_token is not one this service gave out: leave it empty to start over") from error
+        raise strange_token() from error
     if not isinstance(after, str) or digest != _digest(filters):
         raise _bad("page_token belongs to a list with other filters: keep the filters, or leave it empty to start over")
     return after
+
+
+def strange_token() -> ValidationError:
+    """For a token whose key is none of the list's."""
+    return _bad("page_token is not one this service gave out: leave it empty to start over")
 
 
 def _digest(filters: object) -> str:

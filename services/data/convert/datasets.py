@@ -152,7 +152,7 @@ def versions_query(request: service_pb.ListDatasetVersionsRequest) -> tuple[int,
     """How many, one more than fit, and before which number."""
     after = paging.decode_token(request.page_token, filters=["versions", request.data_id])
     if after is not None and not after.isdigit():
-        raise ValidationError("page_token is not one this service gave out", field="page_token")
+        raise paging.strange_token()
     return paging.page_size(request.page_size) + 1, int(after) if after else None
 
 
@@ -206,7 +206,7 @@ def _place(after: str) -> tuple[datetime, str]:
     try:
         return datetime.fromisoformat(moment), data_id
     except ValueError as error:
-        raise ValidationError("page_token is not one this service gave out", field="page_token") from error
+        raise paging.strange_token() from error
 
 
 def _filters(request: service_pb.ListDatasetsRequest) -> list[str]:

@@ -70,7 +70,7 @@ def before(request: pb.ListReadersRequest) -> tuple[date, str] | None:
     try:
         return date.fromisoformat(day), user
     except ValueError as error:
-        raise ValidationError("page_token is not one this service gave out", field="page_token") from error
+        raise paging.strange_token() from error
 
 
 def readers(head: Head, found: Sequence[Reader], request: pb.ListReadersRequest) -> pb.ListReadersResponse:

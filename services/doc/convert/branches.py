@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from automesh.core import paging
 from automesh.doc.v1 import branch_service_pb2 as pb
 from automesh.mesh import times
-from services.doc.convert.documents import CHANGE, before_token
+from services.doc.convert.cursors import before_token
+from services.doc.convert.documents import CHANGE
 from services.doc.domain.branches.branch import Branch, Difference
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -200,20 +198,6 @@ def documents_page(found: Sequence[Head], request: service_pb.ListDocumentsReque
     if len(found) == paging.page_size(request.page_size):
         token = paging.encode_token(f"{found[-1].space}\n{found[-1].path}", filters=_filters(request))
     return service_pb.ListDocumentsResponse(documents=[head(each) for each in found], next_page_token=token)
-
-
-def before(token: str, *, filters: object) -> tuple[datetime, str] | None:
-    """Where a list by time goes on. Raises ValidationError."""
-    after = paging.decode_token(token, filters=filters)
-    if after is None:
-        return None
-    moment, key = json.loads(after)
-    return datetime.fromisoformat(moment), key
-
-
-def before_token(moment: datetime, key: str, *, filters: object) -> str:
-    """The other way round."""
-    return paging.encode_token(json.dumps([moment.isoformat(), key]), filters=filters)
 
 
 def _conflict(found: Conflict) -> pb.Conflict:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from automesh.core import paging
-from automesh.core.errors import ValidationError
 from automesh.doc.v1 import draft_service_pb2 as pb
 from automesh.mesh import times
+from services.doc.convert import cursors
 from services.doc.domain.drafts.draft import Draft, NewDraft
 from services.doc.domain.spaces.space import MAIN
 
@@ -45,14 +45,7 @@ def draft(found: Draft, *, content: bool = True) -> pb.Draft:
 
 def before(request: pb.ListDraftsRequest) -> tuple[datetime, str] | None:
     """Where the page before ended."""
-    after = paging.decode_token(request.page_token, filters=_FILTERS)
-    if after is None:
-        return None
-    moment, _, draft_id = after.partition(" ")
-    try:
-        return datetime.fromisoformat(moment), draft_id
-    except ValueError as error:
-        raise ValidationError("page_token is not one this service gave out", field="page_token") from error
+    return cursors.before(request.page_token, filters=_FILTERS)
 
 
 def page(found: Sequence[Draft], request: pb.ListDraftsRequest) -> pb.ListDraftsResponse:
@@ -60,5 +53,5 @@ def page(found: Sequence[Draft], request: pb.ListDraftsRequest) -> pb.ListDrafts
     size, token = paging.page_size(request.page_size), ""
     if len(found) > size:
         last = found[size - 1]
-        token = paging.encode_token(f"{last.updated_at.isoformat()} {last.draft_id}", filters=_FILTERS)
+        token = cursors.before_token(last.updated_at, last.draft_id, filters=_FILTERS)
     return pb.ListDraftsResponse(drafts=[draft(each, content=False) for each in found[:size]], next_page_token=token)

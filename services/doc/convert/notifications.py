@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automesh.core import paging
-from automesh.core.errors import ValidationError
 from automesh.doc.v1 import notification_service_pb2 as pb
 from automesh.mesh import times
 from services.doc.domain.notifications.notice import Notification
@@ -18,7 +17,7 @@ def before(request: pb.ListNotificationsRequest) -> int | None:
     if token is None:
         return None
     if not token.isdecimal():
-        raise ValidationError("page_token is not one this service gave out", field="page_token")
+        raise paging.strange_token()
     return int(token)
 
 

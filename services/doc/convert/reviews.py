@@ -8,7 +8,7 @@ from automesh.core import paging
 from automesh.core.errors import ValidationError
 from automesh.doc.v1 import review_service_pb2 as pb
 from automesh.mesh import times
-from services.doc.convert import branches, documents
+from services.doc.convert import branches, cursors, documents
 from services.doc.domain.branches.branch import Difference
 from services.doc.domain.documents.document import Revision
 from services.doc.domain.reviews.review import Judgement, NewReview, ReviewQuery, ReviewState, Standing, Verdict
@@ -89,7 +89,7 @@ def query(request: pb.ListReviewsRequest, spaces: Sequence[str]) -> ReviewQuery:
         state=state,
         reviewer=request.reviewer,
         limit=paging.page_size(request.page_size),
-        before=documents.before(request.page_token, filters=_filters(request)),
+        before=cursors.before(request.page_token, filters=_filters(request)),
     )
 
 
@@ -98,7 +98,7 @@ def page(found: Sequence[Standing], request: pb.ListReviewsRequest) -> pb.ListRe
     token = ""
     if len(found) == paging.page_size(request.page_size):
         last = found[-1].review
-        token = documents.before_token(last.updated_at, last.review_id, filters=_filters(request))
+        token = cursors.before_token(last.updated_at, last.review_id, filters=_filters(request))
     return pb.ListReviewsResponse(reviews=[review(each) for each in found], next_page_token=token)
 
 

@@ -21,9 +21,7 @@ def request(message: pb.SearchDocumentsRequest) -> SearchRequest:
     """Raises ValidationError."""
     token = paging.decode_token(message.page_token, filters=_filters(message))
     if token is not None and not (token.isascii() and token.isdigit() and int(token) < POOL):
-        raise ValidationError(
-            "page_token is not one this service gave out: leave it empty to start over", field="page_token"
-        )
+        raise paging.strange_token()
     return SearchRequest(
         query=message.query,
         space=message.space,

@@ -9,6 +9,7 @@ from automesh.core.errors import ValidationError
 from automesh.doc.v1 import site_pb2
 from automesh.doc.v1 import site_service_pb2 as pb
 from automesh.mesh.times import timestamp
+from services.doc.convert import cursors
 from services.doc.domain.publishing.addresses import SiteAddresses
 from services.doc.domain.publishing.site import KEEP, Release, Site, SiteChoices, SiteSwitch
 
@@ -96,22 +97,21 @@ def wait_s(request: pb.PublishSiteRequest) -> float:
 
 def releases_page(request: pb.ListReleasesRequest) -> tuple[int, tuple[datetime, str] | None]:
     """How many, and before which one."""
-    after = paging.decode_token(request.page_token, filters=["releases", request.space, request.branch])
-    if not after:
-        return paging.page_size(request.page_size), None
-    moment, _, release_id = after.partition(" ")
-    return paging.page_size(request.page_size), (datetime.fromisoformat(moment), release_id)
+    filters = ["releases", request.space, request.branch]
+    return paging.page_size(request.page_size), cursors.before(request.page_token, filters=filters)
 
 
 def releases_token(request: pb.ListReleasesRequest, last: Release) -> str:
     """Continues after `last`."""
-    after = f"{last.created_at.isoformat()} {last.release_id}"
-    return paging.encode_token(after, filters=["releases", request.space, request.branch])
+    filters = ["releases", request.space, request.branch]
+    return cursors.before_token(last.created_at, last.release_id, filters=filters)
 
 
 def switches_page(request: pb.ListSwitchesRequest) -> tuple[int, int | None]:
     """How many, and before which one."""
     after = paging.decode_token(request.page_token, filters=["switches", request.space])
+    if after is not None and not after.isdecimal():
+        raise paging.strange_token()
     return paging.page_size(request.page_size), int(after) if after else None
 
 

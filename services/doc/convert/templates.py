@@ -65,7 +65,7 @@ def after(request: pb.ListTemplatesRequest) -> tuple[str, str]:
         name, template_id = json.loads(token)
         return str(name), str(template_id)
     except (ValueError, TypeError) as error:
-        raise ValidationError("page_token is not one this service gave out", field="page_token") from error
+        raise paging.strange_token() from error
 
 
 def templates_page(found: Sequence[Template], request: pb.ListTemplatesRequest) -> pb.ListTemplatesResponse:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 
 from automesh.core import paging
-from automesh.core.errors import ValidationError
 from automesh.doc.v1 import validation_service_pb2 as pb
 from services.doc.convert import documents
 from services.doc.domain.validation.report import Checked, Position, Reported
@@ -27,7 +26,7 @@ def position(request: pb.ListFindingsRequest) -> Position:
         path, told = json.loads(token)
         return Position(str(path), int(told))
     except (ValueError, TypeError) as error:
-        raise ValidationError("page_token is not one this service gave out", field="page_token") from error
+        raise paging.strange_token() from error
 
 
 def findings_page(

@@ -10,7 +10,7 @@ from automesh.core import paging
 from automesh.doc.v1 import branch_service_pb2 as pb
 from automesh.doc.v1 import branch_service_pb2_grpc as rpc
 from services.doc.convert import branches as convert
-from services.doc.convert.documents import before
+from services.doc.convert.cursors import before
 from services.doc.domain.branches.branches import Branches
 from services.doc.domain.spaces.space import MAIN
 from services.doc.service.caller import current_person

@@ -10,7 +10,7 @@ import grpc
 from automesh.core import paging
 from automesh.doc.v1 import document_service_pb2 as pb
 from automesh.doc.v1 import document_service_pb2_grpc as rpc
-from services.doc.convert import comparisons
+from services.doc.convert import comparisons, cursors
 from services.doc.convert import documents as convert
 from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
@@ -126,9 +126,9 @@ class DocumentServicer(rpc.DocumentServiceServicer):
             request.space,
             request.branch or MAIN,
             limit=size,
-            before=convert.before(request.page_token, filters=filters),
+            before=cursors.before(request.page_token, filters=filters),
         )
         token = ""
         if len(found) == size and (last := found[-1]).deleted_at:
-            token = convert.before_token(last.deleted_at, last.document_id, filters=filters)
+            token = cursors.before_token(last.deleted_at, last.document_id, filters=filters)
         return pb.ListTrashResponse(documents=[convert.head(each) for each in found], next_page_token=token)
