@@ -23,6 +23,7 @@ from services.doc.domain.backups.desk import BackupDesk
 from services.doc.domain.backups.making import BackupWork
 from services.doc.domain.backups.restoring import RestoreGround, RestoreWork
 from services.doc.domain.backups.verifying import VerifyWork
+from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.jobs.desk import JobDesk
 from services.doc.domain.jobs.job import JobKind
 from services.doc.domain.jobs.ports import Work
@@ -49,8 +50,8 @@ MAX_FILE = 32 * 1024 * 1024
 async def open_jobs(core: Core) -> AsyncGenerator[Part]:
     """See Part."""
     options, jobs = core.options, SqlJobStore(core.outside.database)
-    hints = FanoutHints(core.outside.fanout)
-    desk = JobDesk(jobs, core.directory, hints, core.doorbell)
+    hints, bell = FanoutHints(core.outside.fanout), Doorbell()  # of jobs
+    desk = JobDesk(jobs, core.directory, hints, bell)
     packer = ArchivePacker(options.scratch)
     transfer = TransferDesk(
         desk,
@@ -72,9 +73,7 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
     schedule = BackupSchedule(
         jobs, backups, desk, jobs, make_id=options.make_id, every_s=options.backup_every_s, keep=options.keep_backups
     )
-    loop = JobLoop(
-        jobs, works, hints, core.doorbell, at_once=options.jobs_at_once, poll_s=1.0, lease_s=options.job_lease_s
-    )
+    loop = JobLoop(jobs, works, hints, bell, at_once=options.jobs_at_once, poll_s=1.0, lease_s=options.job_lease_s)
     try:
         yield Part(
             bounds=[
@@ -109,7 +108,9 @@ def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:
         documents=core.documents,
         shelf=core.attachments,
         checks=lambda: core.checks,
-        store=SqlImportStore(core.outside.database, core.documents.writes, jobs, lease_s=options.job_lease_s),
+        store=SqlImportStore(
+            core.outside.database, core.documents.writes, core.contents, jobs, lease_s=options.job_lease_s
+        ),
         sources=BlobSources(core.outside.blobs, options.scratch, limits),
         ledger=core.blob_ledger,
         doorbell=core.doorbell,

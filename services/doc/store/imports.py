@@ -11,6 +11,7 @@ from services.doc.domain.jobs.job import Job, Sight
 from services.doc.domain.transfer.deciding import Place
 from services.doc.domain.transfer.ports import Commit
 from services.doc.store import rows
+from services.doc.store.contents import SqlContents
 from services.doc.store.jobs import SqlJobStore
 from services.doc.store.writes import HEAD, SqlWrites
 
@@ -56,8 +57,11 @@ MAX_LINE = 200_001
 class SqlImportStore:
     """A services.doc.domain.transfer.ports.ImportStore."""
 
-    def __init__(self, database: Database, writes: SqlWrites, jobs: SqlJobStore, *, lease_s: float) -> None:
-        self._database, self._writes, self._jobs, self._lease_s = database, writes, jobs, lease_s
+    def __init__(
+        self, database: Database, writes: SqlWrites, contents: SqlContents, jobs: SqlJobStore, *, lease_s: float
+    ) -> None:
+        self._database, self._writes, self._contents = database, writes, contents
+        self._jobs, self._lease_s = jobs, lease_s
 
     async def standing(self, tenant_id: str, space: str, branch: str, prefix: str) -> Sequence[Place]:
         """One query."""
@@ -87,6 +91,8 @@ class SqlImportStore:
         async with self._writes.explaining(), self._database.transaction(job.tenant_id) as tx:
             await self._jobs.tell_in(tx, job.job_id, job.attempt, sight, self._lease_s)
             heads = await self._writes.write_in(tx, prepared)
+            for content in commit.kept:
+                await self._contents.put(tx, job.tenant_id, content)
             await _remember(tx, (job.tenant_id, job.space, branch), commit, place)
         self._writes.remember(prepared)
         return heads

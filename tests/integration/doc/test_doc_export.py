@@ -6,6 +6,7 @@ import asyncio
 import io
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,26 @@ async def test_a_bundle_of_a_history_that_went_on_brings_what_is_new(handbook: S
     job = await ann.done(await _bundle(repository, tmp_path))
     assert (job.tally.updated, job.tally.created) == (1, 0)
     assert await ann.text("guide/start.md") == "# Start\n\nthree\n"
+
+
+async def test_what_changed_here_and_in_the_repository_is_merged_or_told_of_once(
+    handbook: Served, tmp_path: Path
+) -> None:
+    ann, ada = Transfers(handbook), "Ada Love <ada@example.org>"
+    repository = await _repository(tmp_path)
+    await _commit(repository, "long", {"long.md": "one\n\ntwo\n\nthree\n"}, author=ada)
+    await ann.done(await _bundle(repository, tmp_path))
+    paths = await ann.paths()
+    await handbook.edit(await handbook.read(paths["guide/start.md"]), "ours\n", user="ben")
+    await handbook.edit(await handbook.read(paths["long.md"]), "ONE\n\ntwo\n\nthree\n", user="ben")
+    for turn in range(3):
+        changed = {"guide/start.md": f"theirs {turn}\n", "long.md": f"one\n\ntwo\n\nTHREE {turn}\n"}
+        await _commit(repository, f"turn {turn}", changed, author=ada)
+    job = await ann.done(await _bundle(repository, tmp_path))
+    assert (job.tally.updated, job.tally.refused) == (3, 1)
+    assert "changed here by ben" in problems(job)["guide/start.md"]
+    assert await ann.text("guide/start.md") == "ours\n"
+    assert await ann.text("long.md") == "ONE\n\ntwo\n\nTHREE 2\n"
 
 
 async def test_after_a_rewritten_history_the_difference_comes_as_one(handbook: Served, tmp_path: Path) -> None:
@@ -202,7 +223,7 @@ async def _git(folder: Path, *arguments: str, date: str = "2020-01-02T03:04:05+0
     return done.stdout
 
 
-async def _commit(repository: Path, message: str, files: dict[str, str | None], *, author: str) -> None:
+async def _commit(repository: Path, message: str, files: Mapping[str, str | None], *, author: str) -> None:
     for path, content in files.items():
         if content is None:
             (repository / path).unlink()

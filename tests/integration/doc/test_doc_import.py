@@ -55,6 +55,9 @@ async def test_what_changed_on_both_sides_is_merged_when_that_is_clean(handbook:
     again = await ann.done({"a.md": "one\n\ntwo\n\nTHREE\n"})
     assert again.tally.unchanged == 1
     assert await ann.text("a.md") == "ONE\n\ntwo\n\nTHREE\n"
+    once_more = await ann.done({"a.md": "one\n\ntwo\n\nthird\n"})
+    assert once_more.tally.updated == 1
+    assert await ann.text("a.md") == "ONE\n\ntwo\n\nthird\n"
 
 
 async def test_a_conflict_is_told_of_and_nothing_is_overwritten(handbook: Served) -> None:

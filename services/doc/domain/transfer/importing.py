@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 
 from automesh.core.errors import AutomationError, Unavailable
 from services.doc.domain.attachments.shelf import AttachmentShelf
@@ -15,7 +16,7 @@ from services.doc.domain.documents.path import key
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.errors import DocumentNotFound, PathTaken, StaleHead
 from services.doc.domain.jobs.errors import JobLost
-from services.doc.domain.jobs.job import Ending, Job, Problem, Tally
+from services.doc.domain.jobs.job import MAX_PROBLEMS, Ending, Job, Problem, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import MemberRole, Space
@@ -98,7 +99,7 @@ class _Import:
             make_id=ground.make_id,
             max_bytes=ground.max_page_bytes,
         )
-        self._conflicts: dict[str, Problem] = {}
+        self._conflicts = {at: Problem(*told) for at, told in report.place.get("conflicts", {}).items()}
         self._step = Step(arrivals=())
 
     async def all(self) -> None:
@@ -134,14 +135,16 @@ class _Import:
         for batch in batches[:-1]:
             await self._write(batch, {})
         self._report.done += 1
+        first = islice(self._conflicts.items(), MAX_PROBLEMS)
+        self._report.place["conflicts"] = {at: [each.path, each.message] for at, each in first}
         await self._write(batches[-1], {}, commit=step.commit)
 
     async def _take_files(self, plan: Plan) -> None:
         """A whole archive, or the files beside the documents of a history."""
-        arrived = int(self._report.place.get("arrived", 0))
-        if not arrived:
+        if "arrived" not in self._report.place:
             for problem in plan.problems:
                 self._report.refuse(problem.path, problem.message)
+        arrived = int(self._report.place.setdefault("arrived", 0))
         self._report.done = max(self._report.done, len(plan.problems) + arrived)
         for batch in _batches(plan.documents[arrived:]):
             arrived += len(batch)
@@ -252,7 +255,12 @@ class _Import:
         tally = self._report.tally
         for each in made:
             self._report.count(each.tally)
-        work = Commit(writes=[(each.write, each.text) for each in made], bases=bases, commit=commit)
+        work = Commit(
+            writes=[(each.write, each.text) for each in made],
+            bases=bases,
+            kept=[each.brought for each in made if each.brought],
+            commit=commit,
+        )
         place = (self._asked.prefix, self._asked.root)
         try:
             heads = await self._ground.store.commit(self._job, self._asked.branch, place, work, self._report.sight())

@@ -32,6 +32,8 @@ class Made:
     before: Place | None
     base: str
     planned: Planned | None
+    brought: str = ""
+    """Of a merge: what the source brought. The next import starts from it, and no revision has it."""
 
     @property
     def tally(self) -> Tally:
@@ -68,13 +70,14 @@ class Maker:
         place, action = planned.decision.place, planned.decision.action
         try:
             content = texts[place.sha256] if action is Action.RENAME and place else _decoded(body or b"")
+            brought = ""
             if action is Action.MERGE and place:
-                content = _merged(planned.decision, place, content, texts)
+                brought, content = content, _merged(planned.decision, place, content, texts)
             text = read(content, planned.path, max_bytes=self.max_bytes)
             write = self._write(place, _CHANGES[action], (planned.path, content), texts, said)
         except ValidationError as error:
             return Problem(planned.arrival.path, error.message)
-        return Made(write, text, place, planned.arrival.sha256, planned)
+        return Made(write, text, place, planned.arrival.sha256, planned, brought)
 
     def delete(self, place: Place, content: str, said: Said) -> Made:
         """Puts it in the trash."""

@@ -80,6 +80,8 @@ class Commit:
     writes: Sequence[tuple[Write, Text]]
     bases: Mapping[str, str]
     """By path; empty to forget."""
+    kept: Sequence[str] = ()
+    """Texts that no revision has, and that later merges start from."""
     commit: str = ""
 
 
