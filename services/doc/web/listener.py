@@ -18,6 +18,7 @@ from services.doc.domain.publishing.ports import PageViews, Served
 from services.doc.domain.publishing.site import ReleaseFile
 from services.doc.web.answers import Answer, file_headers, moved, plain_page
 from services.doc.web.asking import COOKIE, Asking
+from services.doc.web.metrics import REQUESTS, SECONDS
 from services.doc.web.shelf import Shelf
 
 log = structlog.get_logger(__name__)
@@ -44,12 +45,14 @@ class SiteListener:
             return
         asking = Asking.of(scope, trust_forwarded=self._trust_forwarded)
         try:
-            answer = await self._answer(asking)
+            with SECONDS.time():
+                answer = await self._answer(asking)
         except AutomationError as error:
             answer = _failed(error)
         except Exception:
             log.exception("unforeseen error", path=scope["raw_path"][:200])
             answer = plain_page(500, "Something went wrong", "It is our fault, and it is written down.")
+        REQUESTS.labels(str(answer.status)).inc()
         await answer.send(send, head=asking.method == "HEAD", secure=self._addresses.secure)
 
     async def _answer(self, asking: Asking) -> Answer:
