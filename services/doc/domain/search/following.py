@@ -25,7 +25,7 @@ CHECK_EVERY = 400
 PAGE_SIZE = 100
 DAMAGED = frozenset({"CONTENT_DAMAGED", "SEAL_BROKEN"})
 """Bodies that will not get better; for whatever else an index waits."""
-REMEMBERED, REMEMBERED_BYTES = 64, 256 * 1024
+REMEMBERED, REMEMBERED_BYTES = 64, 64 * 1024
 
 
 class Sources(Protocol):
