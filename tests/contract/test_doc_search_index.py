@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from automesh.testing.databases import OpenDatabase
 from services.doc.domain.documents.document import Change
 from tests.contract.doc_search_indexes import ENGINES, OTHER, TENANT, Searched, searched
 
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 ROLLBACK = (
     "# Deployment\n\nIntro.\n\n## Rolling back\n\nCall `rollback_release` to go back.\n\n## Going on\n\nNothing more.\n"
 )
@@ -162,6 +164,23 @@ async def test_a_renamed_page_is_found_under_its_new_path(docs: Searched) -> Non
     await docs.follow()
 
     assert await docs.paths("zebra") == ["b.md"]
+
+
+async def test_a_space_that_is_deleted_while_it_is_indexed_goes_at_once(docs: Searched) -> None:
+    await docs.write("plan.md", "# Plan\n\nZeppelin.\n")
+    async with docs.database.transaction(TENANT) as tx:  # as SqlSpaceStore.delete does it
+        await tx.execute("SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR UPDATE", TENANT, "docs")
+        following = asyncio.create_task(docs.follow())
+        async with asyncio.timeout(20):
+            while not (following.done() or await docs.database.fetch(WAITING, tenant=None)):
+                pass  # until it has come as far as it can
+        await tx.execute("DELETE FROM document WHERE tenant_id = $1", TENANT)
+        await tx.execute("DELETE FROM space WHERE tenant_id = $1", TENANT)
+        await tx.execute("INSERT INTO change (tenant_id, space) VALUES ($1, $2)", TENANT, "docs")
+    await following
+    await docs.follow()
+
+    assert await docs.paths("zeppelin") == []
 
 
 async def test_a_deleted_space_leaves_nothing_even_when_its_name_is_used_again(docs: Searched) -> None:

@@ -33,6 +33,8 @@ UPDATE search_build SET until = now() + make_interval(secs => $2)
 HOLD = "UPDATE search_build SET until = now() + make_interval(secs => $2) WHERE tenant_id = $1"
 LEAVE = "UPDATE search_build SET until = '-infinity' WHERE tenant_id = $1"
 BUILT = "DELETE FROM search_build WHERE tenant_id = $1"
+# Whoever deletes a space takes the space first, then its documents: in another order both would wait for each other.
+SPACE_STAYS = "SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR KEY SHARE"
 STAYS = """
 SELECT FROM head WHERE document_id = $1 AND branch = 'main' AND revision_id = $2 AND deleted_at IS NULL FOR SHARE
 """
@@ -120,6 +122,8 @@ class FollowingPostgres:
         whole, sections, shown = await asyncio.to_thread(self._prepared, tenant_id, page, hashed)
         exacts = [signed(section.exact) for section in page.sections]
         async with self._database.transaction(tenant_id) as tx:
+            if await tx.fetchrow(SPACE_STAYS, tenant_id, page.space) is None:
+                return
             if await tx.fetchrow(STAYS, page.document_id, page.revision_id) is None:
                 return  # it has changed meanwhile, and that is told by another change
             await tx.execute(FORGET, [page.document_id])
