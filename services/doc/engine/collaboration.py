@@ -31,7 +31,7 @@ from services.doc.store.webhooks import SqlDocDeliveries, SqlDocWebhookStore
 async def open_collaboration(core: Core) -> AsyncGenerator[Part]:
     """See Part. Opens before reviews do, which ask for open comments."""
     options, outside = core.options, core.outside
-    comments = SqlCommentStore(outside.database, outside.sealer, core.doorbell, make_id=options.make_id)
+    comments = SqlCommentStore(outside.database, outside.sealer, make_id=options.make_id)
     core.comments = comments
     discussion = Discussion(comments, core.documents, core.reader, core.directory, make_id=options.make_id)
     feeds = SqlFeedStore(outside.database)
@@ -47,7 +47,6 @@ async def open_collaboration(core: Core) -> AsyncGenerator[Part]:
         SqlDocWebhookStore(outside.database, outside.sealer),
         outside.sender,
         core.directory,
-        core.doorbell,
         make_id=options.make_id,
     )
     courier = Courier(SqlDocDeliveries(outside.database, outside.sealer), outside.sender, clock=options.clock)

@@ -63,6 +63,7 @@ class Core:
     def __init__(self, outside: Outside, options: Options) -> None:
         self.outside, self.options = outside, options
         self.doorbell = Doorbell()
+        """Rings for documents and spaces; what rings for something else has one of its own."""
         self.spaces = SqlSpaceStore(outside.database)
         self.directory = SpaceDirectory(self.spaces, self.doorbell)
         self.contents = SqlContents(outside.database, outside.sealer)
@@ -78,7 +79,7 @@ class Core:
             make_id=options.make_id,
             max_bytes=options.max_page_bytes,
         )
-        self.notices: NoticeBoard = SqlNoticeBoard(outside.database, self.doorbell, make_id=options.make_id)
+        self.notices: NoticeBoard = SqlNoticeBoard(outside.database, make_id=options.make_id)
         """Where parts tell what happened: feeds of people and webhooks of spaces."""
         self.comments: OpenComments = NoComments()
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""

@@ -42,6 +42,7 @@ CHANNEL = "doc.sites"
 async def open_publishing(core: Core) -> AsyncGenerator[Part]:
     """See Part. The listener takes connections while the part is open."""
     options, database, outside = core.options, core.outside.database, core.outside
+    bell = Doorbell()  # of sites and releases
     addresses = SiteAddresses(options.site_url, options.site_preview_url)
     keys = LinkKeys(outside.sealer, options.clock, ttl=timedelta(seconds=options.site_link_ttl_s))
     contents = SqlSiteContents(database, outside.sealer, outside.blobs, options.make_id)
@@ -64,7 +65,7 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
         SqlSiteStore(database),
         core.branches,
         core.directory,
-        doorbell=core.doorbell,
+        doorbell=bell,
         addresses=addresses,
         keys=keys,
         make_id=options.make_id,
@@ -72,11 +73,11 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
     shelf = Shelf(SqlPublishedSites(database, contents))
     told = _telling(core)
     publishing = Publishing(
-        ReleaseMaker(ground, lease_s=options.site_lease_s), core.doorbell, told, poll_every_s=options.poll_every_s
+        ReleaseMaker(ground, lease_s=options.site_lease_s), bell, told, poll_every_s=options.poll_every_s
     )
     auto = AutoPublish(
         SqlAutoPublishing(database, options.make_id),
-        core.doorbell,
+        bell,
         quiet_s=options.site_quiet_s,
         longest_s=options.site_longest_s,
         poll_every_s=options.poll_every_s,
@@ -88,7 +89,7 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
                 shelf, addresses, keys, core.page_views, trust_forwarded=options.site_trust_forwarded
             )
             hints = await stack.enter_async_context(outside.fanout.subscribe(CHANNEL))
-            stack.push_async_callback(_stopping(_refreshing(shelf, core.doorbell, hints)))
+            stack.push_async_callback(_stopping(_refreshing(shelf, bell, hints)))
             await stack.enter_async_context(serving(listener, options.site_listen))
             log.info("serving sites", url=options.site_url)
         yield Part(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from services.doc.domain.changes.change import Changes
@@ -10,6 +11,8 @@ from services.doc.domain.notifications.changes import ChangeTeller, Gathered
 from services.doc.domain.notifications.feed import FeedStore
 
 AT_ONCE = 200
+REST_S = 0.2
+"""Between rounds that told of something: what comes meanwhile is one round."""
 KEEP_DAYS, KEEP_MOST, PRUNED_AT_ONCE = 90, 1_000, 5_000
 
 
@@ -33,6 +36,7 @@ class Notifier:
         """See the class."""
         since = self._doorbell.rung
         if await self.tell():
+            await asyncio.sleep(REST_S)
             return
         if time.monotonic() - self._cleaned >= self._clean_every_s:
             self._cleaned = time.monotonic()
@@ -43,6 +47,6 @@ class Notifier:
         """Whether there was something; bounded."""
         reached = await self._teller.reached()
         notes = await self._changes.after(reached, AT_ONCE)
-        if notes and await self._teller.tell(reached, notes[-1].sequence, Gathered(notes)):
-            self._doorbell.ring()  # deliveries wait
+        if notes:
+            await self._teller.tell(reached, notes[-1].sequence, Gathered(notes))
         return bool(notes)

@@ -32,7 +32,10 @@ class Publishing:
 
 
 class AutoPublish:
-    """Merges publish: `quiet_s` after the last of several, `longest_s` after the first at the latest."""
+    """Merges publish: `quiet_s` after the last of several, `longest_s` after the first at the latest.
+
+    It need not hurry, so it looks now and then; the doorbell it rings is that of releases.
+    """
 
     def __init__(
         self, publishing: AutoPublishing, doorbell: Doorbell, *, quiet_s: float, longest_s: float, poll_every_s: float
@@ -42,12 +45,10 @@ class AutoPublish:
 
     async def step(self) -> None:
         """Looks once, then waits."""
-        rung = self._doorbell.rung
-        seen = await self._publishing.follow()
+        await self._publishing.follow()
         if await self._publishing.ask(quiet_s=self._quiet_s, longest_s=self._longest_s):
             self._doorbell.ring()
-        elif not seen:
-            await self._doorbell.wait(rung, self._poll_every_s)
+        await asyncio.sleep(self._poll_every_s)
 
 
 class SiteCleaning:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from automesh.storage.postgres import Connection, Database, Record
 from automesh.storage.sealing import Sealer, place
-from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.comments.comment import Anchor, Comment, Span
 from services.doc.domain.comments.errors import TooManyComments, comment_not_found
 from services.doc.domain.comments.ports import Draft, Moved, ReviewPlace
@@ -61,9 +60,9 @@ class SqlCommentStore:
     """A services.doc.domain.comments.ports.CommentStore, and what reviews ask of comments."""
 
     def __init__(
-        self, database: Database, sealer: Sealer, doorbell: Doorbell, *, make_id: Callable[[str], str]
+        self, database: Database, sealer: Sealer, *, make_id: Callable[[str], str]
     ) -> None:
-        self._database, self._sealer, self._doorbell, self._make_id = database, sealer, doorbell, make_id
+        self._database, self._sealer, self._make_id = database, sealer, make_id
 
     async def add(self, draft: Draft, told: Sequence[Notice], *, most: int) -> Comment:
         """One at a time for a document or review."""
@@ -83,7 +82,6 @@ class SqlCommentStore:
                 people = [draft.author, *draft.mentions]
                 await notices.follow(tx, draft.tenant_id, draft.space, draft.document_id, people)
             await self._tell(tx, told)
-        self._doorbell.ring()
         return self._existing(row, draft.comment_id)
 
     async def get(self, tenant_id: str, comment_id: str) -> Comment:

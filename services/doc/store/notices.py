@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from automesh.core.ids import new_id
 from automesh.core.webhooks import MAX_PENDING, TOO_MANY_WAIT
 from automesh.storage.postgres import Connection, Database
-from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.notifications.notice import MAX_TEXT, Notice, NoticeKind
 
 FINDS = """
@@ -100,8 +99,8 @@ async def deliver(tx: Connection, notice: Notice, *, make_id: Callable[[str], st
 class SqlNoticeBoard:
     """A services.doc.domain.notifications.notice.NoticeBoard."""
 
-    def __init__(self, database: Database, doorbell: Doorbell, *, make_id: Callable[[str], str]) -> None:
-        self._database, self._doorbell, self._make_id = database, doorbell, make_id
+    def __init__(self, database: Database, *, make_id: Callable[[str], str]) -> None:
+        self._database, self._make_id = database, make_id
 
     async def post(self, notices: Sequence[Notice]) -> None:
         """All of one tenant, in one transaction."""
@@ -110,4 +109,3 @@ class SqlNoticeBoard:
         async with self._database.transaction(notices[0].tenant_id) as tx:
             for notice in notices:
                 await tell(tx, notice, make_id=self._make_id)
-        self._doorbell.ring()

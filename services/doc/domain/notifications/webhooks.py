@@ -10,7 +10,6 @@ from typing import Protocol
 
 from automesh.core.errors import Exhausted, NotFound, ValidationError
 from automesh.core.webhooks import SECRET_BYTES, Sender, check_url
-from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.notifications.notice import NoticeKind
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -91,11 +90,10 @@ class DocWebhooks:
         store: DocWebhookStore,
         sender: Sender,
         directory: SpaceDirectory,
-        doorbell: Doorbell,
         *,
         make_id: Callable[[str], str],
     ) -> None:
-        self._store, self._sender, self._directory, self._doorbell = store, sender, directory, doorbell
+        self._store, self._sender, self._directory = store, sender, directory
         self._make_id = make_id
 
     async def create(self, person: Person, space: str, new: NewDocWebhook, now: datetime) -> tuple[DocWebhook, bytes]:
@@ -121,9 +119,7 @@ class DocWebhooks:
     async def enable(self, person: Person, space: str, webhook_id: str) -> DocWebhook:
         """Sends again. Raises DocWebhookNotFound."""
         await self._directory.find(person, space, MemberRole.OWNER)
-        hook = await self._store.enable(person.tenant_id, space, webhook_id)
-        self._doorbell.ring()
-        return hook
+        return await self._store.enable(person.tenant_id, space, webhook_id)
 
     async def delete(self, person: Person, space: str, webhook_id: str) -> None:
         """Removes it with all that waits for it."""
