@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import structlog
 
 from automesh.doc.v1 import site_service_pb2, site_service_pb2_grpc
-from automesh.mesh.loops import keep_running
+from automesh.mesh.loops import Step, keep_running
 from automesh.mesh.server import Bound
 from automesh.storage.fanout import Subscription
 from automesh.web.server import serving
@@ -41,55 +41,31 @@ CHANNEL = "doc.sites"
 @asynccontextmanager
 async def open_publishing(core: Core) -> AsyncGenerator[Part]:
     """See Part. The listener takes connections while the part is open."""
-    options, database, outside = core.options, core.outside.database, core.outside
-    bell = Doorbell()  # of sites and releases
+    options, database = core.options, core.outside.database
     addresses = SiteAddresses(options.site_url, options.site_preview_url)
-    keys = LinkKeys(outside.sealer, options.clock, ttl=timedelta(seconds=options.site_link_ttl_s))
-    contents = SqlSiteContents(database, outside.sealer, outside.blobs, options.make_id)
-    queue = SqlReleaseQueue(database)
+    keys = LinkKeys(core.outside.sealer, options.clock, ttl=timedelta(seconds=options.site_link_ttl_s))
+    contents = SqlSiteContents(database, core.outside.sealer, core.outside.blobs, options.make_id)
     program = SiteProgram(
         options.scratch / "sites", limit_s=options.site_build_limit_s, memory=options.site_build_memory_bytes
     )
     await asyncio.to_thread(program.clear)
-    ground = Ground(
-        queue=queue,
-        sources=SqlSiteSources(database),
-        texts=core.documents,
-        attachments=core.attachment_store,
-        shelf=core.attachments,
-        builder=program,
-        contents=contents,
-        addresses=addresses,
-    )
     publisher = SitePublisher(
         SqlSiteStore(database),
         core.branches,
         core.directory,
-        doorbell=bell,
+        doorbell=core.doorbell,
         addresses=addresses,
         keys=keys,
         make_id=options.make_id,
     )
-    shelf = Shelf(SqlPublishedSites(database, contents))
-    told = _telling(core)
-    publishing = Publishing(
-        ReleaseMaker(ground, lease_s=options.site_lease_s), bell, told, poll_every_s=options.poll_every_s
-    )
-    auto = AutoPublish(
-        SqlAutoPublishing(database, options.make_id),
-        bell,
-        quiet_s=options.site_quiet_s,
-        longest_s=options.site_longest_s,
-        poll_every_s=options.poll_every_s,
-    )
-    cleaning = SiteCleaning(queue, contents, every_s=options.clean_every_s)
     async with AsyncExitStack() as stack:
         if options.site_listen is not None:
+            shelf = Shelf(SqlPublishedSites(database, contents))
             listener = SiteListener(
                 shelf, addresses, keys, core.page_views, trust_forwarded=options.site_trust_forwarded
             )
-            hints = await stack.enter_async_context(outside.fanout.subscribe(CHANNEL))
-            stack.push_async_callback(_stopping(_refreshing(shelf, bell, hints)))
+            hints = await stack.enter_async_context(core.outside.fanout.subscribe(CHANNEL))
+            stack.push_async_callback(_stopping(_refreshing(shelf, core.doorbell, hints)))
             await stack.enter_async_context(serving(listener, options.site_listen))
             log.info("serving sites", url=options.site_url)
         yield Part(
@@ -100,8 +76,34 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
                     SiteServicer(publisher),
                 )
             ],
-            loops={"publish": publishing.step, "auto-publish": auto.step, "clean up sites": cleaning.step},
+            loops=_loops(core, program, contents, addresses),
         )
+
+
+def _loops(core: Core, program: SiteProgram, contents: SqlSiteContents, addresses: SiteAddresses) -> Mapping[str, Step]:
+    options, database = core.options, core.outside.database
+    queue = SqlReleaseQueue(database)
+    ground = Ground(
+        queue=queue,
+        sources=SqlSiteSources(database),
+        texts=core.documents,
+        attachments=core.attachment_store,
+        shelf=core.attachments,
+        builder=program,
+        contents=contents,
+        addresses=addresses,
+    )
+    maker = ReleaseMaker(ground, lease_s=options.site_lease_s)
+    publishing = Publishing(maker, core.doorbell, _telling(core), poll_every_s=options.poll_every_s)
+    auto = AutoPublish(
+        SqlAutoPublishing(database, options.make_id),
+        core.doorbell,
+        quiet_s=options.site_quiet_s,
+        longest_s=options.site_longest_s,
+        poll_every_s=options.poll_every_s,
+    )
+    cleaning = SiteCleaning(queue, contents, every_s=options.clean_every_s)
+    return {"publish": publishing.step, "auto-publish": auto.step, "clean up sites": cleaning.step}
 
 
 def _telling(core: Core) -> Callable[[], Awaitable[None]]:
