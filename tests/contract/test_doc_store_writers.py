@@ -19,7 +19,7 @@ from services.doc.domain.documents.writer import DocumentWriter
 from services.doc.domain.errors import DocumentTrashed, RequestReused, StaleHead
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.validation.checks import NoChecks
+from services.doc.fakes.validation import NoChecks
 from tests.contract.doc_stores import SPACE, TENANT, House, doc_database, fake_house, sql_house
 
 BOUNDED = settings(

@@ -15,8 +15,6 @@ from services.doc.domain.reviews.review import (
     Review,
     ReviewQuery,
     ReviewState,
-    ended,
-    judged,
 )
 from services.doc.fakes.branches import FakeBranchStore
 from services.doc.fakes.documents import FakeDocumentStore
@@ -80,7 +78,8 @@ class FakeReviewStore:
         if review.state is not ReviewState.OPEN:
             raise review_ended(review_id, review.state)
         now = self._library.clock()
-        said = judged(review.judgements, replace(judgement, judged_at=now))
+        others = [each for each in review.judgements if each.reviewer != judgement.reviewer]
+        said = [*others, replace(judgement, judged_at=now)]
         return self._keep(replace(review, judgements=said, edition=review.edition + 1, updated_at=now))
 
     async def close(self, tenant_id: str, review_id: str, work: Work, message: str) -> Review:
@@ -90,7 +89,7 @@ class FakeReviewStore:
             raise review_ended(review_id, review.state)
         if review.state is ReviewState.CLOSED:
             return review
-        return self._keep(ended(review, ReviewState.CLOSED, work, self._library.clock()))
+        return self._keep(self._ended(review, ReviewState.CLOSED, work))
 
     async def merge(self, merging: Merging) -> tuple[Review, Sequence[Revision]]:
         """See the port."""
@@ -100,11 +99,15 @@ class FakeReviewStore:
             if found is None or (found.state, found.edition) != (ReviewState.OPEN, review.edition):
                 raise ReviewChanged(f"the review {review.review_id} has changed meanwhile", reviewId=review.review_id)
             self._documents.write_in(merging.writes)
-            merged = self._keep(ended(found, ReviewState.MERGED, merging.work, self._library.clock()))
+            merged = self._keep(self._ended(found, ReviewState.MERGED, merging.work))
             if merging.delete_branch:
                 self._branches.delete_in(review.tenant_id, review.space, review.branch)
             made = [rows.revisions[write.revision_id] for write, _ in merging.writes]
         return merged, sorted(made, key=lambda each: each.path)
+
+    def _ended(self, review: Review, state: ReviewState, work: Work) -> Review:
+        now = self._library.clock()
+        return replace(review, state=state, work=work, edition=review.edition + 1, updated_at=now)
 
     def _keep(self, review: Review) -> Review:
         self._library.rows.reviews[review.review_id] = review

@@ -1,12 +1,23 @@
-"""Link targets in memory."""
+"""Link targets in memory, and a space without rules."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.doc.domain.documents.path import key
+from services.doc.domain.documents.text import Text
+from services.doc.domain.spaces.space import Space
+from services.doc.domain.validation.checks import Finding
 from services.doc.domain.validation.targets import Found, folders, own_keys
+
+
+class NoChecks:
+    """A services.doc.domain.validation.checks.Checks that finds nothing."""
+
+    async def findings(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:
+        """None."""
+        return ()
 
 
 @dataclass

@@ -168,11 +168,6 @@ class SqlAttachmentStore:
             elif not await tx.fetchval(EVER, *where):
                 raise attachment_not_found(path, space)
 
-    async def merge(self, tenant_id: str, space: str, source: str, target: str, user: str) -> Merged:
-        """One transaction."""
-        async with self._database.transaction(tenant_id) as tx:
-            return await merge_in(tx, (tenant_id, space, source), target, user)
-
     async def blob(self, tenant_id: str, sha256: str) -> StoredBlob:
         """One row."""
         row = await self._database.fetchrow(BLOB, tenant_id, sha256, tenant=tenant_id)
@@ -205,7 +200,8 @@ class SqlBlobLedger:
 
 
 async def merge_in(tx: Connection, source: tuple[str, str, str], target: str, user: str) -> Merged:
-    """The same within a transaction of somebody else; `source` is tenant, space and branch."""
+    """Brings to `target` what `source` (tenant, space, branch) has changed since it began; where both did, what
+    `source` has. In the transaction of the review that is merged."""
     tenant_id, space, branch = source
     await tx.execute(LOCK, tenant_id)
     changed = await tx.fetch(CHANGED, tenant_id, space, branch, target)

@@ -8,7 +8,7 @@ import pytest
 
 from automesh.core.errors import PermissionDenied, Unavailable, ValidationError
 from automesh.testing.postgres import PostgresForTests
-from services.doc.domain.attachments.attachment import Attachment
+from services.doc.domain.attachments.attachment import Attachment, Merged
 from services.doc.domain.attachments.errors import (
     AttachmentChanged,
     AttachmentDamaged,
@@ -27,6 +27,7 @@ from services.doc.domain.errors import (
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.space import MemberRole, NewSpace, Rules, Visibility
 from services.doc.engine.core import Core
+from services.doc.store.attachments import merge_in
 from tests.integration.doc.doc_house_core import ADMIN, ANNA, BEN, ELSEWHERE, doc_core, written
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 1000
@@ -172,6 +173,11 @@ async def test_an_upload_that_breaks_off_leaves_nothing(core: Core, tmp_path: Pa
     assert await paths(core) == []
 
 
+async def merge(core: Core) -> Merged:
+    async with core.outside.database.transaction("default") as tx:
+        return await merge_in(tx, ("default", "guides", "work"), "main", "anna")
+
+
 async def test_a_branch_begins_with_the_files_of_its_base_and_brings_back_what_it_changed(core: Core) -> None:
     made = {name: await put(core, name, name.encode()) for name in ("kept.png", "changed.png", "gone.png")}
     await core.branches.add("default", "guides", "work", "main", "anna")
@@ -181,12 +187,12 @@ async def test_a_branch_begins_with_the_files_of_its_base_and_brings_back_what_i
     await put(core, "added.png", b"added", branch="work")
     assert await paths(core) == ["changed.png", "gone.png", "kept.png"]
     await put(core, "kept.png", b"main goes on", made["kept.png"].sha256)
-    merged = await core.attachments.merge("default", "anna", "guides", "work", "main")
+    merged = await merge(core)
     assert (list(merged.paths), list(merged.conflicts)) == (["added.png", "changed.png", "gone.png"], [])
     assert await paths(core) == ["added.png", "changed.png", "kept.png"]
     now = await core.attachments.get(ANNA, "guides", "main", "kept.png")
     assert await read(core, now.sha256) == b"main goes on"
-    assert not (await core.attachments.merge("default", "anna", "guides", "work", "main")).paths
+    assert not (await merge(core)).paths
 
 
 async def test_a_merge_names_what_both_sides_changed(core: Core) -> None:
@@ -194,7 +200,7 @@ async def test_a_merge_names_what_both_sides_changed(core: Core) -> None:
     await core.branches.add("default", "guides", "work", "main", "anna")
     await put(core, "a.png", b"of main", first.sha256)
     await put(core, "a.png", b"of work", first.sha256, branch="work")
-    merged = await core.attachments.merge("default", "anna", "guides", "work", "main")
+    merged = await merge(core)
     assert list(merged.conflicts) == ["a.png"]
     now = await core.attachments.get(ANNA, "guides", "main", "a.png")
     assert await read(core, now.sha256) == b"of work"

@@ -16,7 +16,6 @@ from services.doc.domain.reviews.review import (
     ReviewState,
     Standing,
     Verdict,
-    judged,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,14 +106,6 @@ def test_who_asks_for_changes_stands_against_it_until_the_branch_changes() -> No
     against = judgement("bob", Verdict.CHANGES_REQUESTED)
     assert standing(against).against == ["bob"]
     assert standing(judgement("bob", Verdict.CHANGES_REQUESTED, "before")).against == []
-
-
-def test_the_latest_word_of_a_person_is_theirs() -> None:
-    said = judged([judgement("bob"), judgement("eve")], judgement("bob", Verdict.CHANGES_REQUESTED))
-    assert [(each.reviewer, each.verdict) for each in said] == [
-        ("eve", Verdict.APPROVED),
-        ("bob", Verdict.CHANGES_REQUESTED),
-    ]
 
 
 # ---------------------------------------------------------------------- names and texts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
-MAX_QUERY, MAX_SEARCH_ID = 200, 64
+MAX_QUERY = 200
 Event = TypeVar("Event")
 
 

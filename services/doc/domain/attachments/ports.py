@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from services.doc.domain.attachments.attachment import Attachment, Merged, NewAttachment, StoredBlob
+from services.doc.domain.attachments.attachment import Attachment, NewAttachment, StoredBlob
 
 
 class AttachmentStore(Protocol):
@@ -43,10 +43,6 @@ class AttachmentStore(Protocol):
 
     async def delete(self, tenant_id: str, space: str, branch: str, path: str, user: str) -> None:
         """Takes it off its path; what was taken off before is no error. Raises AttachmentNotFound."""
-        ...
-
-    async def merge(self, tenant_id: str, space: str, source: str, target: str, user: str) -> Merged:
-        """Brings to `target` what `source` has changed since it began; where both did, what `source` has."""
         ...
 
     async def blob(self, tenant_id: str, sha256: str) -> StoredBlob:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from automesh.core.errors import ValidationError
 from services.doc.domain.attachments.attachment import (
     Attachment,
-    Merged,
     NewAttachment,
     attachment_path,
     check_sha256,
@@ -18,10 +17,9 @@ from services.doc.domain.attachments.errors import AttachmentDamaged, quota_exce
 from services.doc.domain.attachments.media_type import START_BYTES, media_type
 from services.doc.domain.attachments.ports import AttachmentStore, BlobLedger, Blobs
 from services.doc.domain.documents.path import folder_prefix
-from services.doc.domain.errors import BranchProtected
-from services.doc.domain.spaces.access import Person
+from services.doc.domain.spaces.access import Person, check_unprotected
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MAIN, MemberRole
+from services.doc.domain.spaces.space import MemberRole
 
 MAX_CHUNK = 1024 * 1024
 RESERVED_FOR = timedelta(days=1)
@@ -141,10 +139,6 @@ class AttachmentShelf:
         await self._writable(person, space, branch)
         await self._store.delete(person.tenant_id, space, branch, attachment_path(path), person.user)
 
-    async def merge(self, tenant_id: str, user: str, space: str, source: str, target: str) -> Merged:
-        """What a branch changed comes to another, for one who is allowed to already: when its review is merged."""
-        return await self._store.merge(tenant_id, space, source, target, user)
-
     async def sweep(self, limit: int) -> int:
         """Deletes blobs whose time has come; how many."""
         blobs = await self._ledger.discarded(limit)
@@ -159,12 +153,7 @@ class AttachmentShelf:
 
     async def _writable(self, person: Person, space: str, branch: str) -> None:
         found = await self._directory.find(person, space, MemberRole.WRITER)
-        if branch == MAIN and found.rules.required_approvals:
-            raise BranchProtected(
-                f"the space {space} asks for {found.rules.required_approvals} approvals: store the file on a branch "
-                "and propose it with a review",
-                space=space,
-            )
+        check_unprotected(found, branch, "store the file on a branch")
 
 
 class _Passing:

@@ -17,10 +17,10 @@ from services.doc.domain.documents.path import document_path, key
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.documents.requests import Edit, NewDocument, Restore, Written
 from services.doc.domain.documents.text import Text, read
-from services.doc.domain.errors import BranchProtected, DocumentTrashed, StaleHead, findings_refused
-from services.doc.domain.spaces.access import Person
+from services.doc.domain.errors import DocumentTrashed, StaleHead, findings_refused
+from services.doc.domain.spaces.access import Person, check_unprotected
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MAIN, Level, MemberRole, Space
+from services.doc.domain.spaces.space import Level, MemberRole, Space
 from services.doc.domain.validation.checks import Checks, Finding
 
 TRIES = 5
@@ -239,12 +239,7 @@ class DocumentWriter:
 
     async def _writable(self, person: Person, space: str, branch: str) -> Space:
         found = await self._directory.find(person, space, MemberRole.WRITER)
-        if branch == MAIN and found.rules.required_approvals:
-            raise BranchProtected(
-                f"the space {space} asks for {found.rules.required_approvals} approvals: write to a branch and propose "
-                "it with a review",
-                space=space,
-            )
+        check_unprotected(found, branch, "write to a branch")
         return found
 
     async def _checked(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:

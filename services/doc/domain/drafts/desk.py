@@ -11,16 +11,11 @@ from services.doc.domain.drafts.ports import DraftStore
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
 
-MAX_DRAFTS = 200
-"""Of one person."""
-
 
 class DraftDesk:
-    """What people are writing."""
+    """What people are writing: at most `most` drafts of a person, each of at most `max_bytes`."""
 
-    def __init__(
-        self, drafts: DraftStore, directory: SpaceDirectory, *, max_bytes: int, most: int = MAX_DRAFTS
-    ) -> None:
+    def __init__(self, drafts: DraftStore, directory: SpaceDirectory, *, max_bytes: int, most: int) -> None:
         self._drafts, self._directory = drafts, directory
         self._max_bytes, self._most = max_bytes, most
 

@@ -17,10 +17,10 @@ from services.doc.domain.editing.live_room import Ground, LiveRoom
 from services.doc.domain.editing.room import MAX_PRESENCE, NewRoom, Room
 from services.doc.domain.editing.said import Joined
 from services.doc.domain.editing.session import Session
-from services.doc.domain.errors import BranchProtected, DocumentTrashed
-from services.doc.domain.spaces.access import Person
+from services.doc.domain.errors import DocumentTrashed
+from services.doc.domain.spaces.access import Person, check_unprotected
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MAIN, MemberRole
+from services.doc.domain.spaces.space import MemberRole
 
 MAX_ROOMS, MAX_PEOPLE = 200, 100
 FOUNDERS = 2**32
@@ -114,12 +114,7 @@ class EditingRooms:
     async def _allowed(self, person: Person, document_id: str, branch: str) -> None:
         head = await self._reader.head(person, document_id, branch, MemberRole.WRITER)
         space = await self._directory.find(person, head.space, MemberRole.WRITER)
-        if branch == MAIN and space.rules.required_approvals:
-            raise BranchProtected(
-                f"the space {head.space} asks for {space.rules.required_approvals} approvals: edit together on a "
-                "branch, and propose it with a review",
-                space=head.space,
-            )
+        check_unprotected(space, branch, "edit together on a branch")
         if head.deleted_at is not None:
             raise DocumentTrashed(f"{head.path!r} is in the trash: restore it first", documentId=document_id)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from automesh.core.errors import ValidationError
 from services.doc.domain.branches.branch import Work, check_name
 from services.doc.domain.documents.document import MAX_MESSAGE
-from services.doc.domain.spaces.space import MAIN, Space
+from services.doc.domain.spaces.space import MAIN
 
 MAX_TITLE, MAX_DESCRIPTION, MAX_REVIEWERS = 300, 20_000, 50
 
@@ -138,23 +138,8 @@ class ReviewQuery:
     before: tuple[datetime, str] | None = None
 
 
-def required_approvals(space: Space, target: str) -> int:
-    """What the space asks for protects its main branch."""
-    return space.rules.required_approvals if target == MAIN else 0
-
-
 def check_message(message: str) -> str:
     """The message. Raises ValidationError."""
     if len(message) > MAX_MESSAGE or "\x00" in message:
         raise ValidationError(f"a message has at most {MAX_MESSAGE} characters, none of them NUL", field="message")
     return message
-
-
-def judged(judgements: Sequence[Judgement], new: Judgement) -> Sequence[Judgement]:
-    """With the new one in the place of what the same person said before, by time."""
-    return [*(each for each in judgements if each.reviewer != new.reviewer), new]
-
-
-def ended(review: Review, state: ReviewState, work: Work, now: datetime) -> Review:
-    """The review at its end."""
-    return replace(review, state=state, work=work, edition=review.edition + 1, updated_at=now)

@@ -24,9 +24,8 @@ from services.doc.domain.reviews.review import (
     Standing,
     Verdict,
     check_message,
-    required_approvals,
 )
-from services.doc.domain.spaces.access import Person
+from services.doc.domain.spaces.access import Person, required_approvals
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import MemberRole
 
@@ -64,12 +63,8 @@ class Reviews:
         review = await self._reviews.add(person.tenant_id, self._make_id("review"), new, person.user)
         return await self._standing(person, review)
 
-    async def get(self, person: Person, review_id: str) -> Standing:
-        """Raises ReviewNotFound."""
-        return await self._standing(person, await self._found(person, review_id))
-
     async def changes(self, person: Person, review_id: str) -> tuple[Standing, Sequence[Difference]]:
-        """With the documents that it changes, at most 1,000, by path; none of one that has ended."""
+        """With the documents that it changes, at most 1,000, by path; none of one that has ended. Raises ReviewNotFound."""
         review = await self._found(person, review_id)
         standing = await self._standing(person, review)
         if review.state is not ReviewState.OPEN:

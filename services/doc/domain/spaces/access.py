@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automesh.core.errors import PermissionDenied
-from services.doc.domain.errors import space_not_found
-from services.doc.domain.spaces.space import MemberRole, Space, Visibility
+from services.doc.domain.errors import BranchProtected, space_not_found
+from services.doc.domain.spaces.space import MAIN, MemberRole, Space, Visibility
 
 ADMIN = "doc.admin"
 _ORDER = list(MemberRole)
@@ -33,6 +33,20 @@ def role_in(space: Space, person: Person) -> MemberRole | None:
     if listed is not None or space.visibility is Visibility.MEMBERS:
         return listed
     return MemberRole.OWNER if space.created_by == person.user else MemberRole.WRITER
+
+
+def required_approvals(space: Space, branch: str) -> int:
+    """What the space asks for protects its main branch."""
+    return space.rules.required_approvals if branch == MAIN else 0
+
+
+def check_unprotected(space: Space, branch: str, instead: str) -> None:
+    """Raises BranchProtected, with what to do `instead`, where a branch changes by merging reviews only."""
+    if required := required_approvals(space, branch):
+        raise BranchProtected(
+            f"the space {space.space} asks for {required} approvals: {instead} and propose it with a review",
+            space=space.space,
+        )
 
 
 def check(space: Space, person: Person, least: MemberRole) -> None:

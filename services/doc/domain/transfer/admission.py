@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from services.doc.domain.documents.path import key, target_of
-from services.doc.domain.errors import BranchProtected
 from services.doc.domain.jobs.job import Problem
-from services.doc.domain.spaces.space import MAIN, Level, Space
+from services.doc.domain.spaces.access import check_unprotected
+from services.doc.domain.spaces.space import Level, Space
 from services.doc.domain.transfer.making import Made
 from services.doc.domain.validation.catalogue import RULES, levels_of
 from services.doc.domain.validation.checks import Checks, Finding
@@ -20,12 +20,7 @@ AT_ONCE = 4
 
 def check_open(space: Space, branch: str) -> None:
     """Raises BranchProtected with what to do instead."""
-    if branch == MAIN and space.rules.required_approvals:
-        raise BranchProtected(
-            f"the space {space.space} asks for {space.rules.required_approvals} approvals: import to a branch and "
-            "propose it with a review",
-            space=space.space,
-        )
+    check_unprotected(space, branch, "import to a branch")
 
 
 class RulesOfSpace:

@@ -27,10 +27,3 @@ class Checks(Protocol):
     async def findings(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:
         """By line; none of level OFF."""
         ...
-
-
-class NoChecks:
-    """A Checks that finds nothing."""
-
-    async def findings(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:
-        return ()
