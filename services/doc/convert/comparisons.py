@@ -15,7 +15,6 @@ from services.doc.domain.documents.blame import Origin
 from services.doc.domain.documents.diff import Row, RowKind, Span
 from services.doc.domain.documents.document import Revision
 from services.doc.domain.documents.history import HistoryHit, HistoryQuery
-from services.doc.domain.spaces.space import MAIN
 
 MAX_CONTEXT = 1000
 MAX_HITS = 200
@@ -60,7 +59,6 @@ def history_query(request: pb.SearchHistoryRequest) -> HistoryQuery:
         text=request.text,
         space=request.space,
         document_id=request.document_id,
-        branch=MAIN,
         ignore_case=request.ignore_case,
         since=times.moment(request.since, field="since") if request.HasField("since") else None,
         limit=min(paging.page_size(request.page_size), MAX_HITS),

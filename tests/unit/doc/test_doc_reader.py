@@ -19,10 +19,10 @@ from services.doc.domain.errors import DocumentNotFound, RevisionNotFound
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import MemberRole, NewSpace, Visibility
-from services.doc.domain.validation.checks import NoChecks
 from services.doc.fakes.documents import FakeDocumentStore
 from services.doc.fakes.library import FakeLibrary
 from services.doc.fakes.spaces import FakeSpaceStore
+from services.doc.fakes.validation import NoChecks
 
 ANN, BOB, EVE = (Person(tenant_id="acme", user=user) for user in ("ann", "bob", "eve"))
 
@@ -97,15 +97,16 @@ async def test_an_earlier_state_has_the_path_and_title_of_then(shelf: Shelf) -> 
         await shelf.reader.document(ANN, made.document_id, "main", other.revision_id)
 
 
+@pytest.mark.parametrize(("bound", "most"), [("BLAME_STEPS", 2), ("BLAME_BYTES", len("a\nb\nc\na\nb\n"))])
 async def test_blame_names_who_wrote_what_and_says_when_it_did_not_look_at_everything(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
     one, two, three = await shelf.document("a\n", "a\nb\n", "a\nb\nc\n")
     origins, revisions, truncated = await shelf.reader.blame(ANN, one.document_id, "main", "")
     assert [each.revision_id for each in origins] == [one.revision_id, two.revision_id, three.revision_id]
     assert [each.author for each in revisions] == ["ann", "bob", "ann"]
     assert not truncated
-    monkeypatch.setattr(reading, "BLAME_STEPS", 2)
+    monkeypatch.setattr(reading, bound, most)
     origins, _, truncated = await shelf.reader.blame(ANN, one.document_id, "main", "")
     assert ([(each.count, each.revision_id) for each in origins], truncated) == (
         [(2, two.revision_id), (1, three.revision_id)], True,

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from automesh.core.errors import ValidationError
 from services.doc.domain.documents.document import Revision
-from services.doc.domain.spaces.space import MAIN
 
 SHORTEST, LONGEST = 2, 200
 HISTORY_STEPS = 500
@@ -22,7 +21,6 @@ class HistoryQuery:
     text: str
     space: str = ""
     document_id: str = ""
-    branch: str = MAIN
     ignore_case: bool = False
     since: datetime | None = None
     limit: int = 50

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from services.doc.domain.documents.blame import Origin, Step, blame
 from services.doc.domain.documents.document import Document, DocumentQuery, Head, Revision
@@ -16,10 +18,12 @@ from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.errors import SpaceNotFound, document_not_found, revision_not_found
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MemberRole
+from services.doc.domain.spaces.space import MAIN, MemberRole
 
-BLAME_STEPS = 500
-"""Revisions that a blame looks at, the newest."""
+BLAME_STEPS, BLAME_BYTES = 500, 32 * 1024 * 1024
+"""Revisions that a blame looks at, the newest, and how much they may be together: all of them are in memory once."""
+_AT_ONCE = 20
+"""Revisions that a search in history reads together."""
 
 
 class DocumentReader:
@@ -52,7 +56,7 @@ class DocumentReader:
         return Document(head, await self._documents.content(person.tenant_id, head.sha256))
 
     async def list(self, person: Person, query: DocumentQuery) -> Sequence[Head]:
-        """A page by space and path; of all spaces that the person finds when the query names none."""
+        """A page by space and path, of the spaces that the query names: the person finds them."""
         return await self._documents.list(person.tenant_id, query)
 
     async def trash(
@@ -116,36 +120,48 @@ class DocumentReader:
         if at not in graph:
             raise revision_not_found(at)
         nodes, truncated = _newest(graph, at, BLAME_STEPS)
-        revisions = await self._documents.revisions(person.tenant_id, nodes)
+        found = await self._documents.revisions(person.tenant_id, nodes)
+        revisions = _within(found, BLAME_BYTES)
         bodies = await self._documents.contents(person.tenant_id, [each.sha256 for each in revisions])
         steps = [Step(each.revision_id, each.parents, bodies[each.sha256]) for each in reversed(revisions)]
         origins = await asyncio.to_thread(blame, steps)
         named = {origin.revision_id for origin in origins}
-        return origins, [each for each in revisions if each.revision_id in named], truncated
+        return (
+            origins,
+            [each for each in revisions if each.revision_id in named],
+            truncated or len(revisions) < len(found),
+        )
 
     async def search_history(self, person: Person, query: HistoryQuery) -> tuple[Sequence[HistoryHit], str]:
         """Revisions that brought a text in or took it out, the newest first; where to go on, empty at the end."""
         space = query.space
         if query.document_id:
-            space = (await self.head(person, query.document_id, query.branch)).space
+            space = (await self.head(person, query.document_id, MAIN)).space
         await self._directory.find(person, space)
         page = await self._documents.history(
             person.tenant_id, space, document_id=query.document_id, since=query.since, after=query.after,
             limit=HISTORY_STEPS,
         )  # fmt: skip
         hits: list[HistoryHit] = []
-        for at, revision in enumerate(page):
-            hit = await self._hit(person.tenant_id, revision, query)
-            hits += [hit] if hit else []
-            if len(hits) == query.limit:
-                return hits, revision.revision_id if at + 1 < len(page) or len(page) == HISTORY_STEPS else ""
+        for start in range(0, len(page), _AT_ONCE):
+            hits += await self._hits(person.tenant_id, page[start : start + _AT_ONCE], query)
+            if len(hits) >= query.limit:
+                last = hits[query.limit - 1].revision
+                more = last != page[-1] or len(page) == HISTORY_STEPS
+                return hits[: query.limit], last.revision_id if more else ""
         return hits, page[-1].revision_id if len(page) == HISTORY_STEPS else ""
 
-    async def _hit(self, tenant_id: str, revision: Revision, query: HistoryQuery) -> HistoryHit | None:
-        parents = await self._documents.revisions(tenant_id, revision.parents[:1])
-        bodies = await self._documents.contents(tenant_id, [each.sha256 for each in (revision, *parents)])
-        before = bodies[parents[0].sha256] if parents else ""
-        return occurrences(revision, before, bodies[revision.sha256], query)
+    async def _hits(self, tenant_id: str, part: Sequence[Revision], query: HistoryQuery) -> Sequence[HistoryHit]:
+        first = [parent for revision in part for parent in revision.parents[:1]]
+        parents = {each.revision_id: each for each in await self._documents.revisions(tenant_id, first)}
+        hashes = {each.sha256 for each in (*part, *parents.values())}
+        bodies = await self._documents.contents(tenant_id, sorted(hashes))
+
+        def looked() -> Sequence[HistoryHit]:
+            hits = (occurrences(each, _before(each, parents, bodies), bodies[each.sha256], query) for each in part)
+            return [hit for hit in hits if hit is not None]
+
+        return await asyncio.to_thread(looked)
 
     async def _allowed(self, person: Person, head: Head, least: MemberRole) -> None:
         """A document of a space that somebody does not find is not there."""
@@ -153,6 +169,18 @@ class DocumentReader:
             await self._directory.find(person, head.space, least)
         except SpaceNotFound as error:
             raise document_not_found(head.document_id, head.branch) from error
+
+
+def _within(revisions: Sequence[Revision], most_bytes: int) -> Sequence[Revision]:
+    """The first ones, as many as that holds; one at least."""
+    sizes = list(accumulate(each.size for each in revisions))
+    return revisions[: max(1, bisect_right(sizes, most_bytes))]
+
+
+def _before(revision: Revision, parents: Mapping[str, Revision], bodies: Mapping[str, str]) -> str:
+    """What stood there before it; nothing before the first."""
+    parent = parents.get(revision.parents[0]) if revision.parents else None
+    return bodies[parent.sha256] if parent else ""
 
 
 def _newest(graph: Graph, revision_id: str, limit: int) -> tuple[Sequence[str], bool]:
