@@ -1,12 +1,12 @@
 """What can go wrong with spaces, documents, branches and what hangs on them.
 
-DocError
-|-- SpaceNotEmpty, BranchInUse, BranchProtected, ApprovalsMissing, AnonymousAnalytics, RevisionElsewhere
-|-- Stale > StaleWrite, SpaceChanged, DraftChanged, TemplateChanged, SiteChanged, MergeConflicts
-`-- RequestReused
-NotFound > SpaceNotFound, DocumentNotFound, RevisionNotFound, BranchNotFound, ...
-AlreadyExists > PathTaken, SpaceTaken, BranchTaken, ReviewOpen
-ValidationError > PageTooLarge, FindingsRefused, TemplateTooCostly
+DocError > SpaceNotEmpty, BranchInUse, BranchProtected, DocumentTrashed, RequestReused
+`-- Stale > SpaceChanged, StaleHead
+NotFound > SpaceNotFound, BranchNotFound, DocumentNotFound, RevisionNotFound
+AlreadyExists > SpaceTaken, BranchTaken, PathTaken
+ValidationError > PageTooLarge, FindingsRefused
+
+Those of one kind of thing alone are beside it: domain/reviews/errors.py, domain/templates/errors.py and so on.
 """
 
 from __future__ import annotations

@@ -64,7 +64,10 @@ class Reviews:
         return await self._standing(person, review)
 
     async def changes(self, person: Person, review_id: str) -> tuple[Standing, Sequence[Difference]]:
-        """With the documents that it changes, at most 1,000, by path; none of one that has ended. Raises ReviewNotFound."""
+        """With the documents that it changes, at most SHOWN, by path; none of one that has ended.
+
+        Raises ReviewNotFound.
+        """
         review = await self._found(person, review_id)
         standing = await self._standing(person, review)
         if review.state is not ReviewState.OPEN:
