@@ -63,7 +63,9 @@ class Core:
     def __init__(self, outside: Outside, options: Options) -> None:
         self.outside, self.options = outside, options
         self.doorbell = Doorbell()
-        """Rings for documents and spaces; what rings for something else has one of its own."""
+        """Of documents and spaces."""
+        self.site_bell = Doorbell()
+        """Of sites and releases: saves do not wake who builds and serves them."""
         self.spaces = SqlSpaceStore(outside.database)
         self.directory = SpaceDirectory(self.spaces, self.doorbell)
         self.contents = SqlContents(outside.database, outside.sealer)

@@ -53,7 +53,7 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
         SqlSiteStore(database),
         core.branches,
         core.directory,
-        doorbell=core.doorbell,
+        doorbell=core.site_bell,
         addresses=addresses,
         keys=keys,
         make_id=options.make_id,
@@ -65,7 +65,7 @@ async def open_publishing(core: Core) -> AsyncGenerator[Part]:
                 shelf, addresses, keys, core.page_views, trust_forwarded=options.site_trust_forwarded
             )
             hints = await stack.enter_async_context(core.outside.fanout.subscribe(CHANNEL))
-            stack.push_async_callback(_stopping(_refreshing(shelf, core.doorbell, hints)))
+            stack.push_async_callback(_stopping(_refreshing(shelf, core.site_bell, hints)))
             await stack.enter_async_context(serving(listener, options.site_listen))
             log.info("serving sites", url=options.site_url)
         yield Part(
@@ -94,10 +94,10 @@ def _loops(core: Core, program: SiteProgram, contents: SqlSiteContents, addresse
         addresses=addresses,
     )
     maker = ReleaseMaker(ground, lease_s=options.site_lease_s)
-    publishing = Publishing(maker, core.doorbell, _telling(core), poll_every_s=options.poll_every_s)
+    publishing = Publishing(maker, core.site_bell, _telling(core), poll_every_s=options.poll_every_s)
     auto = AutoPublish(
         SqlAutoPublishing(database, options.make_id),
-        core.doorbell,
+        core.site_bell,
         quiet_s=options.site_quiet_s,
         longest_s=options.site_longest_s,
         poll_every_s=options.poll_every_s,
