@@ -59,9 +59,7 @@ SELECT review_id, count(*) AS open FROM comment c
 class SqlCommentStore:
     """A services.doc.domain.comments.ports.CommentStore, and what reviews ask of comments."""
 
-    def __init__(
-        self, database: Database, sealer: Sealer, *, make_id: Callable[[str], str]
-    ) -> None:
+    def __init__(self, database: Database, sealer: Sealer, *, make_id: Callable[[str], str]) -> None:
         self._database, self._sealer, self._make_id = database, sealer, make_id
 
     async def add(self, draft: Draft, told: Sequence[Notice], *, most: int) -> Comment:
