@@ -8,8 +8,8 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.search.following import IndexFollower
 from services.doc.domain.search.ports import FollowingIndex
 
-LOOK_EVERY_S = 1.0
-"""Files of an index that are gone or cut are noticed so soon at the latest."""
+BREATH_S = 0.05
+"""After a round that indexed something: what is written meanwhile is one round, with one commit."""
 SOON_S = 0.01
 """After the doorbell has rung it is looked again so soon, then later and later."""
 
@@ -38,12 +38,12 @@ class IndexFeed:
         if not await self._follower.follow():
             await self._doorbell.wait(rung, min(self._soon_s, self._poll_every_s))
             self._soon_s *= 2  # a change may wait for a transaction that was open when it was written
-        if self._rest_s:
             await asyncio.sleep(self._rest_s)
+        else:
+            await asyncio.sleep(max(self._rest_s, BREATH_S))
 
     async def build(self) -> None:
         """The next tenant; waits when there is none, or while the index that is to be built `first` has some."""
-        rung = self._doorbell.rung
         waits = self._first is not None and bool(await self._first.unbuilt())
         if waits or not await self._follower.build():
-            await self._doorbell.wait(rung, LOOK_EVERY_S)
+            await asyncio.sleep(self._poll_every_s)
