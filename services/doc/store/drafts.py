@@ -21,9 +21,10 @@ COLUMNS = """
 draft_id, space, branch, path, base, version, updated_at,
 (SELECT CASE WHEN d.base = '' THEN h.revision_id IS NOT NULL ELSE h.revision_id IS DISTINCT FROM d.base END
    FROM (SELECT 1) one LEFT JOIN head h
-     ON h.tenant_id = d.tenant_id AND h.document_id = d.draft_id AND h.branch = d.branch) AS behind
+     ON h.tenant_id = d.tenant_id AND h.space = d.space AND h.branch = d.branch AND h.document_id = d.draft_id
+) AS behind
 """
-"""With `behind`: whether the head is another than the draft was begun on."""
+"""With `behind`: whether the head is another than the draft was begun on. A document of another space is none."""
 
 FOUND = f"SELECT {COLUMNS}, body FROM draft d WHERE tenant_id = $1 AND username = $2"  # noqa: S608 # made of constants
 ADD = f"""

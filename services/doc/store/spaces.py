@@ -57,6 +57,16 @@ SELECT EXISTS (SELECT FROM document WHERE tenant_id = $1 AND space = $2)
 """
 DELETE_DOCUMENTS = "DELETE FROM document WHERE tenant_id = $1 AND space = $2"
 DELETE = "DELETE FROM space WHERE tenant_id = $1 AND space = $2"
+# What goes by the name of the space alone: whoever is given that name next must not find it. A backup, and a restore
+# that still runs, may be all that is left of the space.
+FORGET = (
+    "DELETE FROM search_event WHERE tenant_id = $1 AND space = $2",
+    "DELETE FROM query_day WHERE tenant_id = $1 AND space = $2",
+    "DELETE FROM query_month WHERE tenant_id = $1 AND space = $2",
+    "DELETE FROM space_day WHERE tenant_id = $1 AND space = $2",
+    """DELETE FROM job WHERE tenant_id = $1 AND space = $2
+          AND kind <> 'BACKUP' AND (kind <> 'RESTORE' OR ended_at IS NOT NULL)""",
+)
 
 
 class SqlSpaceStore:
@@ -116,7 +126,7 @@ class SqlSpaceStore:
         return await self.get(tenant_id, space.space)
 
     async def delete(self, tenant_id: str, space: str, *, force: bool) -> None:
-        """Documents first; all that hangs on them and on the space goes with them."""
+        """Documents first; all that hangs on them and on the space goes with them, and what goes by its name."""
         async with self._database.transaction(tenant_id) as tx:
             if (
                 await tx.fetchrow("SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR UPDATE", tenant_id, space)
@@ -131,6 +141,8 @@ class SqlSpaceStore:
                 )
             await tx.execute(DELETE_DOCUMENTS, tenant_id, space)
             await tx.execute(DELETE, tenant_id, space)
+            for forget in FORGET:
+                await tx.execute(forget, tenant_id, space)
             await tx.execute(TELL, tenant_id, space)
 
     async def _get(self, query: str, tenant_id: str, space: str) -> Space:

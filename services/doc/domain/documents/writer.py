@@ -17,7 +17,13 @@ from services.doc.domain.documents.path import document_path, key
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.documents.requests import Edit, NewDocument, Restore, Written
 from services.doc.domain.documents.text import Text, read
-from services.doc.domain.errors import DocumentTrashed, StaleHead, findings_refused
+from services.doc.domain.errors import (
+    DocumentTrashed,
+    SpaceNotFound,
+    StaleHead,
+    document_not_found,
+    findings_refused,
+)
 from services.doc.domain.spaces.access import Person, check_unprotected
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import Level, MemberRole, Space
@@ -74,7 +80,7 @@ class DocumentWriter:
         """Raises StaleWrite (with a ready merge), PathTaken, DocumentTrashed, and what is wrong with the text."""
         _check_expected(edit.expected)
         head = await self._documents.head(person.tenant_id, edit.document_id, edit.branch)
-        space = await self._writable(person, head.space, edit.branch)
+        space = await self._writable_document(person, head)
         for _ in range(TRIES):
             try:
                 return await self._update(person, edit, head, space)
@@ -93,7 +99,7 @@ class DocumentWriter:
         _check_expected(expected)
         document = await self._documents.document(person.tenant_id, document_id, branch)
         head = document.head
-        await self._writable(person, head.space, branch)
+        await self._writable_document(person, head)
         if head.deleted_at is not None and head.revision_id == expected:
             raise _trashed(head)
         write = await self._next(
@@ -113,7 +119,7 @@ class DocumentWriter:
         _check_expected(restore.expected)
         tenant_id = person.tenant_id
         head = await self._documents.head(tenant_id, restore.document_id, restore.branch)
-        await self._writable(person, head.space, restore.branch)
+        await self._writable_document(person, head)
         wanted = await self._documents.revision(tenant_id, restore.document_id, restore.revision_id or head.revision_id)
         content = await self._documents.content(tenant_id, wanted.sha256)
         path = document_path(restore.path or wanted.path)
@@ -241,6 +247,13 @@ class DocumentWriter:
         found = await self._directory.find(person, space, MemberRole.WRITER)
         check_unprotected(found, branch, "write to a branch")
         return found
+
+    async def _writable_document(self, person: Person, head: Head) -> Space:
+        """A document of a space that somebody does not find is not there."""
+        try:
+            return await self._writable(person, head.space, head.branch)
+        except SpaceNotFound as error:
+            raise document_not_found(head.document_id, head.branch) from error
 
     async def _checked(self, space: Space, branch: str, path: str, text: Text) -> Sequence[Finding]:
         findings = await self._checks.findings(space, branch, path, text)
