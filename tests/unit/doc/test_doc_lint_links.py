@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.doc.domain.documents.path import relative
 from services.doc.domain.documents.text import read
+from services.doc.domain.markdown.outline import Link
 from services.doc.domain.spaces.space import Level, Rules, Space
 from services.doc.domain.validation.checks import Finding
 from services.doc.domain.validation.page_checks import MAX_PER_RULE, PageChecks
@@ -70,3 +74,25 @@ def test_a_page_with_very_many_findings_tells_the_first_and_that_there_are_more(
     assert [each.line for each in found[:MAX_PER_RULE]] == list(range(1, MAX_PER_RULE + 1))
     assert len(found) == MAX_PER_RULE + 1
     assert "there are more" in found[-1].message
+
+
+class Watched(list[Link]):
+    """Links that remember in which threads they were looked at."""
+
+    def __init__(self, links: Iterable[Link]) -> None:
+        super().__init__(links)
+        self.threads: set[int] = set()
+
+    def __iter__(self) -> Iterator[Link]:
+        self.threads.add(threading.get_ident())
+        return super().__iter__()
+
+
+async def test_the_links_of_a_large_page_are_looked_at_beside_the_event_loop() -> None:
+    text = read("".join(f"[x](gone{number}.md)\n" for number in range(2_000)), "a.md", max_bytes=100_000)
+    links = Watched(text.outline.links)
+    watched = replace(text, outline=replace(text.outline, links=links))
+    found = await PageChecks(FakeLinkTargets()).findings(space(), "main", "a.md", watched)
+    assert [each.rule for each in found].count("broken-link") == MAX_PER_RULE + 1
+    assert links.threads
+    assert threading.get_ident() not in links.threads

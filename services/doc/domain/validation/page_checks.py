@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
+from services.doc.domain.documents.pace import paced
 from services.doc.domain.documents.text import Text
 from services.doc.domain.spaces.space import Level, Space
 from services.doc.domain.validation import targets
@@ -20,7 +21,7 @@ from services.doc.domain.validation.checks import Finding
 from services.doc.domain.validation.page import Page
 from services.doc.domain.validation.rule import Hit
 from services.doc.domain.validation.schema_cache import SchemaCache
-from services.doc.domain.validation.targets import Found, LinkTargets
+from services.doc.domain.validation.targets import Asked, Found, LinkTargets
 
 MAX_PER_RULE = 100
 """Findings of one rule on one page; one more says that there are more."""
@@ -68,27 +69,28 @@ class PageChecks:
     async def _links(
         self, space: Space, branch: str, path: str, text: Text, levels: Mapping[str, Level]
     ) -> list[Finding]:
-        links = targets.places(text, path)
-        own = targets.own_keys(path)
-        keys = {place.key for _, place in links} - own
-        anchored = {place.key for _, place in links if targets.is_anchor(place.anchor)} - own
-        found = await self._targets.look_up(space.tenant_id, space.space, branch, keys, anchored) if keys else Found()
+        size = len(text.content)
+        asked = await paced(size, targets.asked, text, path)
+        found = Found()
+        if asked.keys:
+            found = await self._targets.look_up(space.tenant_id, space.space, branch, asked.keys, asked.anchored)
         found = Found(frozenset(found.missing) - targets.folders(path), found.anchors)
-        findings: list[Finding] = []
-        if BROKEN_LINK in levels:
-            near = await self._near(space, branch, found)
-            findings += _findings(BROKEN_LINK, levels[BROKEN_LINK], targets.broken(links, found, near))
-        if BROKEN_ANCHOR in levels:
-            hits = targets.broken_anchors(links, found, own, text.outline.anchors)
-            findings += _findings(BROKEN_ANCHOR, levels[BROKEN_ANCHOR], hits)
-        return findings
+        near: Mapping[str, str] = {}
+        if BROKEN_LINK in levels and (names := await paced(size, targets.names, found)):
+            near = await self._targets.named(space.tenant_id, space.space, branch, names)
+        return await paced(size, _broken, asked, found, near, text, levels)
 
-    async def _near(self, space: Space, branch: str, found: Found) -> Mapping[str, str]:
-        names = {name for each in found.missing if (name := each.rpartition("/")[2])}
-        if not names:
-            return {}
-        asked = sorted(names)[: targets.SUGGESTED]
-        return await self._targets.named(space.tenant_id, space.space, branch, asked)
+
+def _broken(
+    asked: Asked, found: Found, near: Mapping[str, str], text: Text, levels: Mapping[str, Level]
+) -> list[Finding]:
+    findings: list[Finding] = []
+    if BROKEN_LINK in levels:
+        findings += _findings(BROKEN_LINK, levels[BROKEN_LINK], targets.broken(asked.links, found, near))
+    if BROKEN_ANCHOR in levels:
+        hits = targets.broken_anchors(asked.links, found, asked.own, text.outline.anchors)
+        findings += _findings(BROKEN_ANCHOR, levels[BROKEN_ANCHOR], hits)
+    return findings
 
 
 def _findings(rule: str, level: Level, hits: Iterator[Hit]) -> list[Finding]:

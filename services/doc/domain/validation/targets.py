@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -39,6 +40,16 @@ class Found:
     anchors: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Links of a page, the keys of the page itself, those that are looked up, and those whose anchors are."""
+
+    links: Sequence[tuple[Link, Place]]
+    own: frozenset[str]
+    keys: frozenset[str]
+    anchored: frozenset[str]
+
+
 class LinkTargets(Protocol):
     """What links of a branch can lead to. May raise Unavailable.
 
@@ -68,6 +79,22 @@ def places(text: Text, path: str) -> list[tuple[Link, Place]]:
         if place is not None:
             found.append((link, place))
     return found
+
+
+def asked(text: Text, path: str) -> Asked:
+    """What is to be looked up for the page at a path."""
+    links, own = places(text, path), own_keys(path)
+    return Asked(
+        links=links,
+        own=own,
+        keys=frozenset(place.key for _, place in links) - own,
+        anchored=frozenset(place.key for _, place in links if is_anchor(place.anchor)) - own,
+    )
+
+
+def names(found: Found) -> Sequence[str]:
+    """Last parts of some missing keys, for which something near is looked for."""
+    return heapq.nsmallest(SUGGESTED, {name for each in found.missing if (name := each.rpartition("/")[2])})
 
 
 def _place(target: str, path: str) -> Place | None:
