@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.doc.domain.branches.branch import Work
+from services.doc.domain.branches.branch import Branch, Work
 from services.doc.domain.documents.document import Change
 from services.doc.domain.errors import (
     BranchInUse,
@@ -55,8 +55,8 @@ async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
         yield made
 
 
-async def begin(house: House, branch: str = "next", base: str = "main") -> None:
-    await house.branches.add(TENANT, SPACE, branch, base, "ann")
+async def begin(house: House, branch: str = "next", base: str = "main") -> Branch:
+    return await house.branches.add(TENANT, SPACE, branch, base, "ann")
 
 
 async def work(house: House, branch: str = "next") -> Work:
@@ -130,9 +130,9 @@ async def test_a_branch_begins_where_its_base_stands_and_goes_its_own_way(house:
     one, two = await house.create("one.md"), await house.create("two.md")
     moved = await house.rename(two, "three.md")
     await house.delete(await house.create("gone.md"))
-    await begin(house)
-    branch = await house.branches.get(TENANT, SPACE, "next")
+    branch = await begin(house)
     assert (branch.base, branch.created_by, branch.document_count) == ("main", "ann", 2)
+    assert (await house.branches.get(TENANT, SPACE, "next")).base == "main"
     there = await house.documents.head(TENANT, one.document_id, "next")
     assert (there.revision_id, there.branch) == (one.revision_id, "next")
     assert (await house.documents.at_path(TENANT, SPACE, "next", "two.md")).revision_id == moved.revision_id

@@ -19,7 +19,11 @@ SELECT b.*, (SELECT count(*) FROM head h WHERE (h.tenant_id, h.space, h.branch) 
                                 WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch))) AS moved_at
   FROM branch b
 """
-GET = f"{COUNTED} WHERE b.tenant_id = $1 AND b.space = $2 AND b.branch = $3"
+GET = """
+SELECT b.*, 0 AS document_count, b.updated_at AS moved_at FROM branch b
+ WHERE b.tenant_id = $1 AND b.space = $2 AND b.branch = $3
+"""
+GET_COUNTED = f"{COUNTED} WHERE b.tenant_id = $1 AND b.space = $2 AND b.branch = $3"
 LIST = f"""
 SELECT * FROM ({COUNTED} WHERE b.tenant_id = $1 AND b.space = $2) b
  WHERE $3::timestamptz IS NULL OR (moved_at, branch) < ($3, $4) ORDER BY moved_at DESC, branch DESC LIMIT $5
@@ -103,14 +107,11 @@ class SqlBranchStore:
             raise BranchTaken(
                 f"the space {space} has a branch {branch!r} already", space=space, branch=branch
             ) from error
-        return await self.get(tenant_id, space, branch)
+        return await self._one(GET_COUNTED, tenant_id, space, branch)
 
     async def get(self, tenant_id: str, space: str, branch: str) -> Branch:
-        """One row."""
-        row = await self._database.fetchrow(GET, tenant_id, space, branch, tenant=tenant_id)
-        if row is None:
-            raise branch_not_found(space, branch)
-        return _branch(row)
+        """One row; heads are not looked at."""
+        return await self._one(GET, tenant_id, space, branch)
 
     async def list(
         self, tenant_id: str, space: str, *, limit: int, before: tuple[datetime, str] | None
@@ -141,6 +142,12 @@ class SqlBranchStore:
             raise BranchInUse(
                 f"a review is open for the branch {branch!r}: merge or close it first", space=space, branch=branch
             ) from error
+
+    async def _one(self, query: str, tenant_id: str, space: str, branch: str) -> Branch:
+        row = await self._database.fetchrow(query, tenant_id, space, branch, tenant=tenant_id)
+        if row is None:
+            raise branch_not_found(space, branch)
+        return _branch(row)
 
 
 def _branch(row: Record) -> Branch:

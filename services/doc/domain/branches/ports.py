@@ -17,7 +17,7 @@ class BranchStore(Protocol):
         ...
 
     async def get(self, tenant_id: str, space: str, branch: str) -> Branch:
-        """Raises BranchNotFound."""
+        """Its documents need not be counted, nor their changes be seen in `updated_at`. Raises BranchNotFound."""
         ...
 
     async def list(
