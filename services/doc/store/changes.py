@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automesh.storage.postgres import ENGINE, Database
+from automesh.storage.postgres import ENGINE, Database, row_count
 from services.doc.domain.changes.change import ChangeNote
 
 SETTLED = "transaction < pg_snapshot_xmin(pg_current_snapshot())"
@@ -58,4 +58,4 @@ class SqlChanges:
     async def prune(self, keep_days: int) -> int:
         """At most 10,000."""
         done = await self._database.execute(PRUNE, keep_days, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)

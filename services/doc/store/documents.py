@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from automesh.storage.postgres import ENGINE, Database
+from automesh.storage.postgres import ENGINE, Database, row_count
 from services.doc.domain.documents.document import Document, DocumentQuery, Head, Revision, Write
 from services.doc.domain.documents.graph import Graph, Node
 from services.doc.domain.documents.path import key
@@ -160,7 +160,7 @@ class SqlDocumentStore:
     async def forget_requests(self, keep_days: int) -> int:
         """At most 10,000."""
         done = await self._database.execute(FORGET_REQUESTS, keep_days, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
     async def graph(self, tenant_id: str, document_id: str) -> Graph:
         """All revisions, without what they say."""

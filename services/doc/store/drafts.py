@@ -91,7 +91,7 @@ class SqlDraftStore:
     async def expire(self, keep_for: timedelta, limit: int) -> int:
         """Of all tenants."""
         done = await self._database.execute(EXPIRE, keep_for, limit, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
     async def _saved_before(self, tenant_id: str, user: str, draft: NewDraft, most: int) -> Draft:
         """The very same save whose answer was lost; anything else is refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from automesh.storage.postgres import ENGINE, Connection, Database, Record, row_count
 from automesh.storage.sealing import Sealer, place
 from services.doc.domain.editing.errors import RoomGone
 from services.doc.domain.editing.room import MAX_AUTHORS, REFUSED_AT_MOST, KeptUpdate, NewRoom, Room, request_prefix
@@ -162,7 +162,7 @@ class SqlRoomStore:
     async def forget(self, unused_for: timedelta, worn_for: timedelta, limit: int) -> int:
         """Of all tenants."""
         done = await self._database.execute(FORGET, unused_for, worn_for, limit, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
     async def _still(self, tenant_id: str, room_id: str, row: Record | None) -> Room:
         """As it is, when another replica has taken over meanwhile: that one will say how it went."""

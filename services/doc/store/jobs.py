@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from automesh.storage.postgres import ENGINE, Connection, Database, Record, row_count
 from services.doc.domain.backups.backup import SCHEDULE
 from services.doc.domain.jobs.errors import BackupRunning, JobCancelled, JobLost, TooManyJobs, job_not_found
 from services.doc.domain.jobs.job import Ending, Job, JobKind, JobState, NewJob, Problem, Sight, Tally
@@ -152,7 +152,7 @@ class SqlJobStore:
     async def prune(self, keep_days: int) -> int:
         """At most 1,000."""
         done = await self._database.execute(PRUNE, keep_days, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
 
 def _check(row: Record | None, job_id: str) -> None:

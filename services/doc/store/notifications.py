@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from automesh.storage.postgres import ENGINE, Connection, Database
+from automesh.storage.postgres import ENGINE, Connection, Database, row_count
 from services.doc.domain.notifications.changes import Gathered
 from services.doc.domain.notifications.notice import Notification
 from services.doc.domain.spaces.access import Person
@@ -91,7 +91,7 @@ class SqlFeedStore:
     async def prune(self, keep_days: int, most: int, limit: int) -> int:
         """Of all tenants: what is old, and what is beyond `most` of one person."""
         done = await self._database.execute(PRUNE, keep_days, most, limit, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
 
 class SqlChangeTeller:

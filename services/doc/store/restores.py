@@ -12,7 +12,7 @@ import asyncpg
 
 from automesh.core.errors import AlreadyExists
 from automesh.storage.blobs import BlobStore
-from automesh.storage.postgres import Connection, Database
+from automesh.storage.postgres import Connection, Database, row_count
 from automesh.storage.sealing import Sealer
 from services.doc.domain.attachments.ports import BlobLedger
 from services.doc.domain.backups.ports import DocumentRows
@@ -178,7 +178,7 @@ class SqlRestorer:
         for names, group in groupby(whole, key=lambda row: sorted(columns & row.keys())):
             batch = list(group)
             done = await tx.execute(_statement(table, names, strict=strict), json.dumps(batch))
-            count += int(done.rpartition(" ")[2])
+            count += row_count(done)
         if table.number and whole:
             await tx.execute(ADVANCE, table.name, table.number, max(int(row[table.number]) for row in whole))
         return count

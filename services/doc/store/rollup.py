@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from automesh.storage.postgres import ENGINE, Connection, Database
+from automesh.storage.postgres import ENGINE, Connection, Database, row_count
 
 AT_ONCE = 20_000
 """Rows of one piece."""
@@ -142,7 +142,7 @@ class SqlRollUp:
             for table in OF_SPACES:
                 await tx.execute(FORGET_SPACES.format(table=table), self._at_once)
             gone = [
-                int((await tx.execute(FORGET.format(table=table, day=day), before, self._at_once)).rpartition(" ")[2])
+                row_count(await tx.execute(FORGET.format(table=table, day=day), before, self._at_once))
                 for table, day in AGED
             ]
         return any(count >= self._at_once for count in gone)

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from automesh.storage.sealing import place
+from automesh.storage.postgres import Database
+from automesh.storage.sealing import Sealer, place
 from services.doc.domain.search.fusion import POOL, Candidates, Ranked, SectionHit, fuse
 from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Hit, IndexStatus, Plan, Title
@@ -18,10 +19,12 @@ from services.doc.domain.search.tokens import known_tokens
 from services.doc.store.search_following import PLACE, FollowingPostgres, signed
 from services.doc.store.search_words import Hash
 
-COUNTED_UP_TO = 3_000
+COUNTED_UP_TO = 1_000
 """Sections with a word: more of them only say that it is common."""
-MATCHED_UP_TO = 6_000
+MATCHED_UP_TO = 1_500
 """Words are looked for from the rarest on until so many sections have them; the others only add to the score."""
+MAX_COUNTED = 20_000
+"""Counts that are remembered, as weights of words only: whether a word is there at all is asked every time."""
 LIVE = """
   JOIN head h ON h.document_id = s.document_id AND h.branch = 'main' AND h.deleted_at IS NULL
  WHERE s.tenant_id = $1 AND h.space = ANY($2) AND ($3 = '' OR $3 = ANY(h.tags)) AND ($4 = '' OR h.updated_by = $4)
@@ -75,6 +78,10 @@ class PostgresIndex(FollowingPostgres):
 
     engine = "postgres"
 
+    def __init__(self, database: Database, sealer: Sealer) -> None:
+        super().__init__(database, sealer)
+        self._counted: dict[tuple[str, str], int] = {}
+
     def edition(self, tenant_id: str) -> object | None:
         """Heads change without the index."""
         return None
@@ -84,7 +91,9 @@ class PostgresIndex(FollowingPostgres):
         if not plan.terms:
             return []
         hashed = await self._words.hashing(tenant_id)
-        counts = await self.frequencies(tenant_id, plan.filters.spaces, plan.terms)
+        new = [term for term in plan.terms if (tenant_id, term) not in self._counted]
+        counts = await self.frequencies(tenant_id, plan.filters.spaces, new)
+        counts = {term: counts.get(term, self._counted.get((tenant_id, term), 0)) for term in plan.terms}
         asked = _Asked(plan, counts, hashed, await self._database.fetchval(COUNT, tenant_id, tenant=tenant_id))
         sections = await self._fetched(SECTIONS, tenant_id, asked, asked.some)
         some = await self._fetched(PAGES, tenant_id, asked, asked.some)
@@ -124,7 +133,11 @@ class PostgresIndex(FollowingPostgres):
             FREQUENCIES, tenant_id, list(spaces), list(tokens), [hashed(token) for token in tokens], COUNTED_UP_TO,
             tenant=tenant_id,
         )  # fmt: skip
-        return {row["token"]: row["count"] for row in found}
+        counts = {row["token"]: int(row["count"]) for row in found}
+        if len(self._counted) > MAX_COUNTED:
+            self._counted.clear()
+        self._counted |= {(tenant_id, token): count for token, count in counts.items()}
+        return counts
 
     async def vocabulary(self, tenant_id: str, spaces: Sequence[str]) -> Vocabulary:
         """See SearchIndex."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from automesh.storage.postgres import ENGINE, Connection, Database, Record, row_count
 from services.doc.domain.notifications import occasions
 from services.doc.domain.publishing.errors import ReleaseLost
 from services.doc.domain.publishing.ports import Built, Progress
@@ -128,7 +128,7 @@ class SqlReleaseQueue:
     async def clean_up(self) -> int:
         """At most 50."""
         done = await self._database.execute(FORGET, KEEP_FAILED, KEEP_PREVIEWS, AT_ONCE, tenant=ENGINE)
-        return int(done.rpartition(" ")[2])
+        return row_count(done)
 
 
 async def _why_not(tx: Connection, release: Release, site: Record) -> str:

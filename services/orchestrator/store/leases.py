@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from automesh.storage.postgres import ENGINE, Connection, Database, Record
+from automesh.storage.postgres import ENGINE, Connection, Database, Record, row_count
 from automesh.storage.sealing import SealBroken, Sealer
 from services.orchestrator.domain.errors import lease_lost
 from services.orchestrator.domain.lease import (
@@ -63,7 +63,7 @@ class SqlLeaseStore:
     async def withdraw(self, lease_keys: Collection[LeaseKey]) -> int:
         """Only what was not accepted."""
         tag = await self._database.execute(sql.WITHDRAW, *_columns(lease_keys), tenant=ENGINE)
-        return int(tag.rpartition(" ")[2])
+        return row_count(tag)
 
     async def report(self, reports: Sequence[Report]) -> set[LeaseKey]:
         """One update for all tasks, one insert for all lines."""
