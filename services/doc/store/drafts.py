@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import zstandard
 
-from automesh.storage.postgres import ENGINE, Database, Record
+from automesh.storage.postgres import ENGINE, Database, Record, row_count
 from automesh.storage.sealing import Sealer, place
 from services.doc.domain.drafts.draft import Draft, NewDraft
 from services.doc.domain.drafts.errors import TooManyDrafts, draft_changed, draft_not_found
