@@ -44,7 +44,8 @@ async def store(served: Served, token: bytes, files: Mapping[str, bytes]) -> job
     return (await call).job
 
 
-async def test_files_of_an_agent_become_documents_of_a_new_space(served: Served, tasks: FakeTasks) -> None:
+async def test_files_of_an_agent_become_documents_of_the_space(served: Served, tasks: FakeTasks) -> None:
+    await served.space("api")
     token = tasks.take({"space": "api", "prefix": "reference", "package": "x"})
     job = await store(served, token, {"a.md": b"# A\n\n[b](b.md)\n", "b.md": b"# B\n", "x.png": b"\x89PNG\r\n\x1a\n"})
     assert (job.state, job.tally.created, job.created_by) == (job_pb2.JOB_STATE_DONE, 3, "user_ann")
@@ -52,6 +53,7 @@ async def test_files_of_an_agent_become_documents_of_a_new_space(served: Served,
 
 
 async def test_the_same_files_again_change_nothing_and_what_is_gone_goes(served: Served, tasks: FakeTasks) -> None:
+    await served.space("api")
     token = tasks.take({"space": "api", "delete_missing": True})
     await store(served, token, {"a.md": b"# A\n", "b.md": b"# B\n"})
     again = await store(served, token, {"a.md": b"# A\n", "b.md": b"# B\n"})
@@ -61,6 +63,7 @@ async def test_the_same_files_again_change_nothing_and_what_is_gone_goes(served:
 
 
 async def test_without_the_lease_nothing_is_stored(served: Served, tasks: FakeTasks) -> None:
+    await served.space("api")
     token = tasks.take({"space": "api"})
     tasks.again(token)
     error = await refused(store(served, token, {"a.md": b"# A\n"}))
@@ -80,6 +83,7 @@ async def test_a_task_of_another_type_or_without_a_space_is_refused(served: Serv
     assert "documentation" in (await invalid(store(served, other, {"a.md": b"a"}))).message
     nowhere = tasks.take({"spaces": "api"})
     assert "names no space" in (await invalid(store(served, nowhere, {"a.md": b"a"}))).message
+    await served.space("api")
     nothing = tasks.take({"space": "api"})
     assert "no file" in (await invalid(store(served, nothing, {}))).message
 
@@ -88,4 +92,9 @@ async def test_a_creator_who_may_not_write_there_stores_nothing(served: Served, 
     await served.space("secret", visibility="VISIBILITY_MEMBERS")
     token = tasks.take({"space": "secret"})
     error = await refused(store(served, token, {"a.md": b"a"}))
+    assert error.reason == "SPACE_NOT_FOUND"
+
+
+async def test_a_task_makes_no_space(served: Served, tasks: FakeTasks) -> None:
+    error = await refused(store(served, tasks.take({"space": "new"}), {"a.md": b"a"}))
     assert error.reason == "SPACE_NOT_FOUND"

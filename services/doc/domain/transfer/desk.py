@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
 from services.doc.domain.branches.ports import BranchStore
-from services.doc.domain.errors import SpaceNotFound, SpaceTaken
 from services.doc.domain.jobs.desk import JobDesk
 from services.doc.domain.jobs.job import Job, JobKind, JobState, NewJob
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import MAIN, MemberRole, NewSpace
+from services.doc.domain.spaces.space import MAIN, MemberRole
 from services.doc.domain.transfer.admission import check_open
 from services.doc.domain.transfer.asked import ExportAsked, ImportAsked
 from services.doc.domain.transfer.errors import ExportExpired, ExportNotReady, archive_too_large
@@ -117,7 +115,7 @@ class TransferDesk:
         """What an agent wrote, packed as an archive, comes in as if its task's creator had imported it."""
         person = Person(tenant_id=lease.tenant_id, user=lease.created_by)
         space, asked = documentation_input(lease.input, lease.task_id)
-        await self._space_for(person, space)
+        await self._directory.find(person, space, MemberRole.WRITER)  # a task makes no spaces: that is for admins
 
         async def chunks() -> AsyncIterator[bytes]:
             async for chunk in archive:
@@ -125,19 +123,6 @@ class TransferDesk:
             await self._tasks.lease(token)  # an upload takes its time: the lease must still be the agent's at its end
 
         return await self.import_archive(person, space, asked, chunks())
-
-    async def _space_for(self, person: Person, space: str) -> None:
-        """Makes it where there is none; where there is one that the person does not find, says so."""
-        try:
-            await self._directory.find(person, space, MemberRole.WRITER)
-        except SpaceNotFound as missing:
-            try:
-                await self._directory.create(person, NewSpace(space=space))
-            except SpaceTaken:
-                with suppress(SpaceNotFound):
-                    await self._directory.find(person, space, MemberRole.WRITER)
-                    return
-                raise missing from None
 
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
