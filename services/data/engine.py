@@ -17,6 +17,7 @@ from automesh.data.v1 import (
 )
 from automesh.mesh.loops import running
 from automesh.mesh.server import Bound
+from automesh.storage.ledger import SqlBlobLedger
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
 from services.data.convert.orders import order_of_input
@@ -37,7 +38,7 @@ from services.data.service.processing_service import ProcessingServicer
 from services.data.store.claims import SqlClaimStore
 from services.data.store.datasets import SqlDatasetStore
 from services.data.store.lineage import SqlLineageStore
-from services.data.store.uploads import SqlBlobLedger, SqlUploadStore
+from services.data.store.uploads import SqlUploadStore
 from services.data.store.versions import SqlVersionStore
 
 GIB = 1024**3

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from automesh.core.ids import new_id
+from automesh.storage.ledger import SqlBlobLedger
 from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
@@ -49,7 +50,7 @@ from services.data.fakes.rows import FakeRows
 from services.data.store.claims import SqlClaimStore
 from services.data.store.datasets import SqlDatasetStore
 from services.data.store.lineage import SqlLineageStore
-from services.data.store.uploads import SqlBlobLedger, SqlUploadStore
+from services.data.store.uploads import SqlUploadStore
 from services.data.store.versions import SqlVersionStore
 
 TENANT, OTHER = "acme", "globex"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from automesh.storage.ledger import KEEP
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from automesh.storage.sealing import Sealer
 from services.data.domain.errors import ClaimRefused, claim_stale, version_not_found
@@ -30,7 +31,6 @@ INSERT INTO version_file (tenant_id, data_id, version, name, size, sha256, blob)
 ON CONFLICT (data_id, version, name) DO UPDATE
    SET size = excluded.size, sha256 = excluded.sha256, blob = excluded.blob
 """
-KEEP = "DELETE FROM discarded_blob WHERE blob = $1"
 FILES = "SELECT * FROM version_file WHERE data_id = $1 AND version = $2"
 DISCARD_OTHERS = """
 WITH gone AS (DELETE FROM version_file WHERE data_id = $1 AND version = $2 AND name <> ALL ($3::text[]) RETURNING blob)

@@ -1,10 +1,8 @@
-"""Uploads in SQL, and the ledger of blobs that are to be deleted."""
+"""Uploads in SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import timedelta
-
+from automesh.storage.ledger import KEEP
 from automesh.storage.postgres import ENGINE, Database
 from services.data.domain.errors import quota_exceeded, upload_not_found
 from services.data.domain.upload import Upload
@@ -19,7 +17,6 @@ PUT = """
 INSERT INTO upload (upload_id, tenant_id, name, format, size, sha256, blob, created_by, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now() + $9::interval) RETURNING *
 """
-KEEP = "DELETE FROM discarded_blob WHERE blob = $1"
 GET = """
 SELECT * FROM upload u WHERE tenant_id = $1 AND upload_id = $2
    AND (expires_at > now()
@@ -36,12 +33,6 @@ swept AS (INSERT INTO discarded_blob (blob, due_at) SELECT blob, now() FROM gone
           ON CONFLICT (blob) DO UPDATE SET due_at = excluded.due_at)
 SELECT count(*) FROM gone
 """
-RESERVE = """
-INSERT INTO discarded_blob (blob, due_at) VALUES ($1, now() + $2::interval)
-ON CONFLICT (blob) DO UPDATE SET due_at = excluded.due_at
-"""
-DISCARDED = "SELECT blob FROM discarded_blob WHERE due_at <= now() ORDER BY due_at LIMIT $1"
-SWEPT = "DELETE FROM discarded_blob WHERE blob = ANY ($1::text[])"
 
 
 class SqlUploadStore:
@@ -79,23 +70,3 @@ class SqlUploadStore:
         """Their blobs are swept up later."""
         count: int = await self._database.fetchval(EXPIRE, limit, tenant=ENGINE)
         return count
-
-
-class SqlBlobLedger:
-    """A services.data.domain.ports.BlobLedger."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def reserve(self, blob: str, keep_for: timedelta) -> None:
-        """Before the first byte is written."""
-        await self._database.execute(RESERVE, blob, keep_for, tenant=None)
-
-    async def discarded(self, limit: int) -> Sequence[str]:
-        """Those whose time has come."""
-        found = await self._database.fetch(DISCARDED, limit, tenant=None)
-        return [row["blob"] for row in found]
-
-    async def swept(self, blobs: Collection[str]) -> None:
-        """Forgets them."""
-        await self._database.execute(SWEPT, list(blobs), tenant=None)

@@ -8,6 +8,7 @@ from automesh.core.webhooks import Sender
 from automesh.outbound.webhooks import NoSender
 from automesh.storage.blobs import BlobStore
 from automesh.storage.fanout import Fanout
+from automesh.storage.ledger import SqlBlobLedger
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer
 from services.doc.domain.analytics.recorder import Recorder
@@ -30,7 +31,7 @@ from services.doc.engine.options import Options
 from services.doc.rendering.apart import BoundedRenderer
 from services.doc.rendering.html import VERSION
 from services.doc.store.analytics import SqlSearchStore, SqlViewStore
-from services.doc.store.attachments import SqlAttachmentStore, SqlBlobLedger
+from services.doc.store.attachments import SqlAttachmentStore
 from services.doc.store.branches import SqlBranchStore
 from services.doc.store.changes import SqlChanges
 from services.doc.store.contents import SqlContents

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import asyncpg
 
+from automesh.storage.ledger import KEEP
 from automesh.storage.postgres import ENGINE, Connection, Database, Record
 from services.doc.domain.attachments.attachment import (
     Attachment,
@@ -30,7 +31,6 @@ PUT_BLOB = """
 INSERT INTO attachment_blob (tenant_id, sha256, size, blob) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, sha256) DO UPDATE SET touched_at = now() RETURNING blob
 """
-KEEP = "DELETE FROM discarded_blob WHERE blob = $1"
 DISCARD = "UPDATE discarded_blob SET due_at = now() WHERE blob = $1"
 GET = "SELECT * FROM attachment WHERE tenant_id = $1 AND space = $2 AND branch = $3 AND path_key = $4"
 IN_THE_WAY = """
@@ -105,12 +105,6 @@ SELECT l.path, l.path_key, l.content_type, l.size, l.sha256, b.sha256 AS before,
  WHERE NOT l.began AND l.sha256 IS DISTINCT FROM b.sha256 AND l.sha256 IS DISTINCT FROM t.sha256
  ORDER BY l.path
 """
-RESERVE = """
-INSERT INTO discarded_blob (blob, due_at) VALUES ($1, now() + $2::interval)
-ON CONFLICT (blob) DO UPDATE SET due_at = excluded.due_at
-"""
-DISCARDED = "SELECT blob FROM discarded_blob WHERE due_at <= now() ORDER BY due_at LIMIT $1"
-SWEPT = "DELETE FROM discarded_blob WHERE blob = ANY ($1::text[])"
 
 
 class SqlAttachmentStore:
@@ -178,25 +172,6 @@ class SqlAttachmentStore:
     async def discard_orphans(self, keep_for: timedelta, limit: int) -> int:
         """Of all tenants."""
         return int(await self._database.fetchval(DISCARD_ORPHANS, keep_for, limit, tenant=ENGINE))
-
-
-class SqlBlobLedger:
-    """A services.doc.domain.attachments.ports.BlobLedger."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def reserve(self, blob: str, keep_for: timedelta) -> None:
-        """One row."""
-        await self._database.execute(RESERVE, blob, keep_for, tenant=None)
-
-    async def discarded(self, limit: int) -> Sequence[str]:
-        """The longest due first."""
-        return [row["blob"] for row in await self._database.fetch(DISCARDED, limit, tenant=None)]
-
-    async def swept(self, blobs: Collection[str]) -> None:
-        """Forgets them."""
-        await self._database.execute(SWEPT, list(blobs), tenant=None)
 
 
 async def merge_in(tx: Connection, source: tuple[str, str, str], target: str, user: str) -> Merged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
+from automesh.storage.ledger import KEEP
 from automesh.storage.postgres import ENGINE, Database, Record
 from services.orchestrator.domain.artifact import Artifact
 from services.orchestrator.domain.errors import ArtifactNotFound, lease_lost, task_not_found
@@ -13,7 +14,6 @@ from services.orchestrator.domain.lease import LeaseKey
 HOLDER = "SELECT tenant_id FROM task WHERE task_id = $1 AND attempt = $2 AND status IN ('OFFERED', 'RUNNING')"
 HOLDER_LOCKED = HOLDER + " FOR SHARE"  # the lease cannot end between this check and our commit
 RESERVE = "INSERT INTO discarded_blob (blob, due_at) VALUES ($1, now() + $2::interval)"
-KEEP = "DELETE FROM discarded_blob WHERE blob = $1"
 REPLACED = """
 INSERT INTO discarded_blob (blob, due_at) SELECT blob, now() FROM artifact WHERE task_id = $1 AND name = $2
 ON CONFLICT (blob) DO UPDATE SET due_at = excluded.due_at
