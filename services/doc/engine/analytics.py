@@ -18,7 +18,7 @@ from services.doc.service.analytics_service import AnalyticsServicer
 from services.doc.store.figures import SqlFiguresStore
 from services.doc.store.rollup import SqlRollUp
 
-LAST_WRITE_S = 2.0
+WRITE_EVERY_S, LAST_WRITE_S = 1.0, 2.0
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def open_analytics(core: Core) -> AsyncGenerator[Part]:
         every_s=options.roll_up_every_s,
     )
     forgetting = Forgetting(store, every_s=options.clean_every_s)
-    writer = AnalyticsWriter(core.recorder, every_s=options.write_counts_every_s)
+    writer = AnalyticsWriter(core.recorder, every_s=WRITE_EVERY_S)
     try:
         yield Part(
             bounds=[

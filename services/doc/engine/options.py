@@ -17,7 +17,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Durations end in `_s` and are seconds."""
+    """Durations end in `_s` and are seconds. What settings.py does not have is a test's, which need not wait then."""
 
     max_page_bytes: int = 2 * MIB
     max_attachment_bytes: int = 64 * MIB
@@ -26,7 +26,6 @@ class Options:
     max_drafts: int = 200
     """Of one person."""
     draft_ttl_s: float = 90 * 86_400.0
-    write_counts_every_s: float = 1.0
     keep_searches_s: float = 6 * 3600.0
     """Until then a click belongs to its search; then only queries are counted."""
     roll_up_every_s: float = 600.0
@@ -44,12 +43,6 @@ class Options:
     """0: only when somebody asks for one."""
     keep_backups: int = 14
     """Of those that come by themselves."""
-    template_limit_s: float = 2.0
-    """For filling in one template."""
-    template_memory_bytes: int = 128 * MIB
-    """For filling in one template, beside what the program itself takes."""
-    template_workers: int = 2
-    """Templates that are filled in at once."""
     warm_templates: bool = False
     """A worker is started with the service, not with the first template."""
     search_engine: Literal["tantivy", "postgres"] = "tantivy"

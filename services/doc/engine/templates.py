@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from math import ceil
 
 from automesh.doc.v1 import template_service_pb2, template_service_pb2_grpc
 from automesh.mesh.server import Bound
@@ -15,18 +14,16 @@ from services.doc.engine.part import Part
 from services.doc.service.template_service import TemplateServicer
 from services.doc.store.templates import SqlTemplateStore
 
+WORKERS = 2
+"""Templates that are filled in at once."""
+
 
 @asynccontextmanager
 async def open_templates(core: Core) -> AsyncGenerator[Part]:
     """See Part."""
     options = core.options
-    limits = RenderLimits(
-        wall_s=options.template_limit_s,
-        cpu_s=ceil(options.template_limit_s),
-        memory=options.template_memory_bytes,
-        output=options.max_page_bytes,
-    )
-    async with TemplateWorkers.open(limits, size=options.template_workers, warm=options.warm_templates) as workers:
+    limits = RenderLimits(output=options.max_page_bytes)
+    async with TemplateWorkers.open(limits, size=WORKERS, warm=options.warm_templates) as workers:
         desk = TemplateDesk(
             SqlTemplateStore(core.outside.database, core.outside.sealer),
             workers,
