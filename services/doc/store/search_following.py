@@ -44,13 +44,16 @@ DELETE FROM search_page s WHERE document_id = ANY($1)
    AND NOT EXISTS (SELECT FROM head h
                     WHERE h.document_id = s.document_id AND h.branch = 'main' AND h.deleted_at IS NULL)
 """
-NEW_PAGE = """
-INSERT INTO search_page (document_id, tenant_id, revision_id, exact, words) VALUES ($1, $2, $3, $4, $5::text::tsvector)
-"""
+NEW_PAGE = "INSERT INTO search_page (document_id, tenant_id, revision_id) VALUES ($1, $2, $3)"
+NEW_PAGE_WORDS = "INSERT INTO search_page_words (document_id, exact, words) VALUES ($1, $2, $3::text::tsvector)"
 NEW_SECTIONS = """
-INSERT INTO search_section (document_id, ordinal, tenant_id, exact, words, shown)
-SELECT $1, t.ordinal - 1, $2, t.exact, t.words::tsvector, t.shown
-  FROM unnest($3::bigint[], $4::text[], $5::bytea[]) WITH ORDINALITY AS t(exact, words, shown, ordinal)
+INSERT INTO search_section (document_id, ordinal, tenant_id, shown)
+SELECT $1, t.ordinal - 1, $2, t.shown FROM unnest($3::bytea[]) WITH ORDINALITY AS t(shown, ordinal)
+"""
+NEW_SECTION_WORDS = """
+INSERT INTO search_section_words (document_id, ordinal, exact, words)
+SELECT $1, t.ordinal - 1, t.exact, t.words::tsvector
+  FROM unnest($2::bigint[], $3::text[]) WITH ORDINALITY AS t(exact, words, ordinal)
 """
 
 
@@ -127,8 +130,10 @@ class FollowingPostgres:
             if await tx.fetchrow(STAYS, page.document_id, page.revision_id) is None:
                 return  # it has changed meanwhile, and that is told by another change
             await tx.execute(FORGET, [page.document_id])
-            await tx.execute(NEW_PAGE, page.document_id, tenant_id, page.revision_id, signed(page.exact), whole)
-            await tx.execute(NEW_SECTIONS, page.document_id, tenant_id, exacts, sections, shown)
+            await tx.execute(NEW_PAGE, page.document_id, tenant_id, page.revision_id)
+            await tx.execute(NEW_PAGE_WORDS, page.document_id, signed(page.exact), whole)
+            await tx.execute(NEW_SECTIONS, page.document_id, tenant_id, shown)
+            await tx.execute(NEW_SECTION_WORDS, page.document_id, exacts, sections)
             await self._words.add(tx, tenant_id, page.space, page.surface.split())
 
     def _prepared(self, tenant_id: str, page: IndexedPage, hashed: Hash) -> tuple[str, list[str], list[bytes]]:

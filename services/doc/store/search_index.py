@@ -27,35 +27,35 @@ MAX_COUNTED = 20_000
 """Counts that are remembered, as weights of words only: whether a word is there at all is asked every time."""
 LIVE = """
   JOIN head h ON h.document_id = s.document_id AND h.branch = 'main' AND h.deleted_at IS NULL
- WHERE s.tenant_id = $1 AND h.space = ANY($2) AND ($3 = '' OR $3 = ANY(h.tags)) AND ($4 = '' OR h.updated_by = $4)
+ WHERE h.tenant_id = $1 AND h.space = ANY($2) AND ($3 = '' OR $3 = ANY(h.tags)) AND ($4 = '' OR h.updated_by = $4)
    AND ($5::timestamptz IS NULL OR h.updated_at >= $5) AND ($6::timestamptz IS NULL OR h.updated_at < $6)
 """
 PHRASED = """
    AND NOT EXISTS (SELECT FROM unnest($11::tsquery[]) AS phrase WHERE NOT EXISTS (
-       SELECT FROM search_section p WHERE p.document_id = s.document_id AND p.words @@ phrase))
+       SELECT FROM search_section_words p WHERE p.document_id = s.document_id AND p.words @@ phrase))
 """
 SCORE = (
     "(SELECT sum(t.weight * ts_rank(s.words, t.query, 1)) FROM unnest($8::tsquery[], $9::float8[]) AS t(query, weight))"
 )
 SECTIONS = f"""
-SELECT s.document_id, s.ordinal, s.exact, {SCORE} AS score FROM search_section s {LIVE}
+SELECT s.document_id, s.ordinal, s.exact, {SCORE} AS score FROM search_section_words s {LIVE}
    AND s.words @@ $7::tsquery {PHRASED.replace("p.words @@ phrase", "p.ordinal = s.ordinal AND p.words @@ phrase")}
  ORDER BY score DESC, s.document_id, s.ordinal LIMIT $10
 """  # noqa: S608 # made of constants
 PAGES = f"""
-SELECT s.document_id, s.exact, {SCORE} AS score FROM search_page s {LIVE} AND s.words @@ $7::tsquery {PHRASED}
+SELECT s.document_id, s.exact, {SCORE} AS score FROM search_page_words s {LIVE} AND s.words @@ $7::tsquery {PHRASED}
  ORDER BY score DESC, s.document_id LIMIT $10
 """  # noqa: S608 # made of constants
 NEAREST = f"SELECT s.document_id FROM search_page s {LIVE} AND s.document_id = ANY($7)"  # noqa: S608 # made of constants
 FREQUENCIES = """
 SELECT t.token, (SELECT count(*) FROM (
-           SELECT FROM search_section s JOIN head h ON h.document_id = s.document_id AND h.branch = 'main'
+           SELECT FROM search_section_words s JOIN head h ON h.document_id = s.document_id AND h.branch = 'main'
                                                    AND h.deleted_at IS NULL
-            WHERE s.tenant_id = $1 AND s.words @@ t.query AND h.space = ANY($2) LIMIT $5) AS found) AS count
+            WHERE h.tenant_id = $1 AND s.words @@ t.query AND h.space = ANY($2) LIMIT $5) AS found) AS count
   FROM unnest($3::text[], $4::tsquery[]) AS t(token, query)
 """
 BEST_SECTION = f"""
-SELECT s.ordinal FROM (SELECT * FROM search_section WHERE document_id = $1) AS s
+SELECT s.ordinal FROM (SELECT * FROM search_section_words WHERE document_id = $1) AS s
  ORDER BY {SCORE.replace("$8", "$2").replace("$9", "$3")} DESC, s.ordinal LIMIT 1
 """  # noqa: S608 # made of constants
 SHOWN = """

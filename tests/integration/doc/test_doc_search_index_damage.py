@@ -277,7 +277,7 @@ async def test_nothing_of_a_text_is_readable_in_the_database(docs: Searched, tmp
     async with searched("postgres", docs.database, tmp_path / "unused", docs.sealer) as stored:
         await stored.follow()
         assert len((await stored.found("zebra", limit=50))[0]) == PAGES
-    for table in ("search_key", "search_page", "search_section", "search_word"):
+    for table in ("search_key", "search_page_words", "search_section", "search_section_words", "search_word"):
         rows = await docs.database.fetch(f"SELECT t::text AS line FROM {table} t", tenant=ENGINE)  # noqa: S608
         assert rows
         for row in rows:
