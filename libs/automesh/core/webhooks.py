@@ -21,7 +21,7 @@ HOLD_FOR = timedelta(minutes=2)
 """A try is over by then, or its process is gone."""
 MAX_URL = 2048
 MAX_PENDING = 1000
-"""Deliveries of one webhook that may wait; beyond this they fail at once."""
+"""Deliveries of one webhook that may wait; what comes beyond that is refused by whoever keeps them."""
 TOO_MANY_WAIT = f"{MAX_PENDING} events wait for this webhook already: mend its receiver"
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from automesh.core.anchors import anchors_of
 from services.agent.reference.source import Module
 
 INDEX = "index.md"
@@ -33,26 +33,6 @@ def headings(module: Module) -> list[str]:
     return found
 
 
-def anchors(texts: Iterable[str]) -> list[str]:
-    """As documents have them: lower case, letters, digits, "-" and "_"; the second of the same gets "-1"."""
-    used: dict[str, int] = {}
-    found = []
-    for text in texts:
-        anchor = candidate = _anchor(text)
-        number = 0
-        while candidate in used:
-            number = used[anchor] = used[anchor] + 1
-            candidate = f"{anchor}-{number}"
-        used[candidate] = 0
-        found.append(candidate)
-    return found
-
-
-def _anchor(text: str) -> str:
-    kept = (char for char in text.lower() if char in " -" or unicodedata.category(char)[0] in "LMN" or char == "_")
-    return "".join(kept).replace(" ", "-")
-
-
 class Names:
     """Full names of everything, with page and anchor."""
 
@@ -64,7 +44,7 @@ class Names:
             page = page_of(module.name, package, is_package=module.is_package)
             self._add(module.name, page, "")
             texts = headings(module)[1:]
-            for text, anchor in zip(texts, anchors(headings(module))[1:], strict=True):
+            for text, anchor in zip(texts, anchors_of(headings(module))[1:], strict=True):
                 if text not in ("Classes", "Functions"):
                     self._add(f"{module.name}.{text}", page, anchor)
             for constant in module.constants:

@@ -13,7 +13,6 @@ from services.agent.reference.source import Class, Function, Module, Value
 MAX_PAGE = 1024 * 1024
 """Bytes; what would come after them is left out, and the page says so."""
 _CUT = "\n*What follows is left out: the page would be too large.*\n"
-_CALLED = ("Returns", "Yields", "Raises", "Warns")
 _WIDTH = 88
 
 

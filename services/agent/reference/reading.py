@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from services.agent.reference.source import Class, Function, Module, Value
 
@@ -63,8 +63,7 @@ class _Reader:
         yield from map(_function, found.values())
 
     def values(self, body: Sequence[ast.stmt]) -> Iterator[Value]:
-        shown = [each for each in _values(body) if self.shows(each.name) and each.name not in _OWN]
-        yield from shown
+        yield from (each for each in _values(body) if self.shows(each.name) and each.name not in _OWN)
 
     def _public(self, name: str) -> bool:
         return self._private or not name.startswith("_")
@@ -74,10 +73,10 @@ _OWN = frozenset({"__all__", "__version__", "__author__"})
 _SHOWN_METHODS = frozenset({"__call__", "__enter__", "__aenter__", "__iter__", "__aiter__", "__getitem__", "__len__"})
 
 
-def _methods(nodes: Sequence[_Definition], public: object) -> Iterator[Function]:
+def _methods(nodes: Sequence[_Definition], public: Callable[[str], bool]) -> Iterator[Function]:
     found: dict[str, _Definition] = {}
     for node in nodes:
-        shown = callable(public) and public(node.name)
+        shown = public(node.name)
         dunder = node.name.startswith("__") and node.name.endswith("__")
         setter = any(_text(each).endswith((".setter", ".deleter")) for each in node.decorator_list)
         if setter or (dunder and (node.name not in _SHOWN_METHODS or not _doc(node))) or not (shown or dunder):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from automesh.core.anchors import anchor_of
 from automesh.core.errors import AutomationError
 from services.doc.builder import search_index
 from services.doc.builder.addresses import INDEX, OWN, href, html_path
@@ -20,7 +21,6 @@ from services.doc.builder.layout import Layout
 from services.doc.builder.navigation import Entry, Navigation
 from services.doc.builder.pages import Page, Pages, read_pages, tags_of
 from services.doc.domain.documents.path import key, target_of
-from services.doc.domain.markdown.outline import anchor_of
 from services.doc.rendering.html import MarkdownRenderer
 
 NOT_FOUND = f"{OWN}404.html"

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import comrak
 import nh3  # noqa: F401 - loaded with the rest, before any limit on memory
 
+from automesh.core.anchors import anchors_of
 from services.doc.domain.documents.front_matter import body_of
-from services.doc.domain.markdown.outline import Outline, anchors_of, outline
+from services.doc.domain.markdown.outline import Outline, outline
 from services.doc.domain.markdown.renderer import Resolve
 from services.doc.rendering import bounds
 from services.doc.rendering.highlight import highlighted

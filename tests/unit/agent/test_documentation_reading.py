@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from services.agent.reference.adoption import adopt
 from services.agent.reference.docstrings import Item, parse
 from services.agent.reference.markdown import code, inline, to_markdown
-from services.agent.reference.names import Names, anchors
+from services.agent.reference.names import Names
 from services.agent.reference.reading import read_module
 from services.agent.reference.source import Module
-from services.doc.domain.markdown.outline import anchors_of, outline
+from services.doc.domain.markdown.outline import outline
 
 
 def module(text: str, name: str = "pkg.mod", *, is_package: bool = False, private: bool = False) -> Module:
@@ -246,10 +246,3 @@ def test_blocks_become_fences_and_titles_become_bold() -> None:
 def test_code_survives_backticks(text: str) -> None:
     made = outline(f"x {code(text)} y").sections[0].text
     assert made == f"x {text} y"
-
-
-@given(
-    st.lists(st.sampled_from(["Client", "Client.get", "Clientget", "client", "get", "__init__", "A.b_c", "get-1", "Ä"]))
-)
-def test_anchors_are_those_of_the_doc_service(texts: list[str]) -> None:
-    assert anchors(texts) == list(anchors_of(texts))

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automesh.core.anchors import anchor_of
 from automesh.core.errors import ValidationError
 from services.doc.domain.documents.text import Text, read
 from services.doc.domain.errors import PageTooLarge
-from services.doc.domain.markdown.outline import anchor_of, outline
+from services.doc.domain.markdown.outline import outline
 
 
 def text(content: str, path: str = "guides/first-steps.md") -> Text:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bisect
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyromark
+
+from automesh.core.anchors import unique_anchor
 
 _OPTIONS = (
     pyromark.Options.ENABLE_TABLES
@@ -165,7 +166,7 @@ def _html(reading: _Reading, html: str, at: int) -> None:
 def _end_heading(reading: _Reading) -> None:
     text = " ".join("".join(reading.heading_text or ()).split())
     reading.heading_text = None
-    heading = Heading(reading.level, text, _unique(anchor_of(text), reading.used), reading.line(reading.heading_at))
+    heading = Heading(reading.level, text, unique_anchor(text, reading.used), reading.line(reading.heading_at))
     _end_section(reading)
     reading.headings.append(heading)
     reading.heading = heading
@@ -176,29 +177,3 @@ def _end_section(reading: _Reading) -> None:
     if text or reading.heading is not None:
         reading.sections.append(Section(reading.heading, re.sub(r"\n{2,}", "\n", text)))
     reading.text = []
-
-
-def anchor_of(text: str) -> str:
-    """As GitHub makes it of a heading: lower case, letters, digits, "-" and "_" only, spaces become "-"."""
-    kept = (
-        char
-        for char in text.lower()
-        if char in " -" or unicodedata.category(char)[0] in "LMN" or unicodedata.category(char) == "Pc"
-    )
-    return "".join(kept).replace(" ", "-")
-
-
-def anchors_of(texts: Sequence[str]) -> Sequence[str]:
-    """The anchors of headings that stand in a document in this order."""
-    used: dict[str, int] = {}
-    return [_unique(anchor_of(text), used) for text in texts]
-
-
-def _unique(anchor: str, used: dict[str, int]) -> str:
-    """The second of the same gets "-1", the third "-2"."""
-    candidate, number = anchor, 0
-    while candidate in used:
-        number = used[anchor] = used[anchor] + 1
-        candidate = f"{anchor}-{number}"
-    used[candidate] = 0
-    return candidate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.doc.domain.markdown.outline import anchor_of
+from automesh.core.anchors import anchor_of
 from services.doc.domain.spaces.space import Level
 from services.doc.domain.validation.page import Page
 from services.doc.domain.validation.rule import Hit, Rule
