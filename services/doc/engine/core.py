@@ -17,6 +17,7 @@ from services.doc.domain.caching.memory import MemoryCache
 from services.doc.domain.caching.ports import Cache
 from services.doc.domain.caching.rendered import CachedRenderer
 from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
@@ -86,7 +87,9 @@ class Core:
         """Where parts tell what happened: feeds of people and webhooks of spaces."""
         self.comments: OpenComments = NoComments()
         """What reviews ask for open threads; set by the part that keeps comments, which opens before reviews do."""
-        self.pages = PageMaker(CachedRenderer(BoundedRenderer(), outside.cache, version=VERSION))
+        self.lane = Lane()
+        """Where what takes long waits for its turn."""
+        self.pages = PageMaker(CachedRenderer(BoundedRenderer(), outside.cache, version=VERSION), self.lane)
         self.reader = DocumentReader(self.documents, self.directory)
         self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
         self.recorder = Recorder(self.views, self.searches, clock=options.clock)

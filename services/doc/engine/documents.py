@@ -37,7 +37,7 @@ async def open_documents(core: Core) -> AsyncGenerator[Part]:
             Bound(
                 document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"],
                 document_service_pb2_grpc.add_DocumentServiceServicer_to_server,
-                DocumentServicer(core.writer, core.reader, core.directory, core.pages),
+                DocumentServicer(core.writer, core.reader, core.directory, core.pages, core.lane),
             ),
             Bound(
                 branch_service_pb2.DESCRIPTOR.services_by_name["BranchService"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import grpc
@@ -12,6 +11,7 @@ from automesh.doc.v1 import document_service_pb2 as pb
 from automesh.doc.v1 import document_service_pb2_grpc as rpc
 from services.doc.convert import comparisons, cursors
 from services.doc.convert import documents as convert
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.pages import PageMaker
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.writer import DocumentWriter
@@ -27,9 +27,14 @@ class DocumentServicer(rpc.DocumentServiceServicer):
     """Documents, written, read, compared, brought back."""
 
     def __init__(
-        self, writer: DocumentWriter, reader: DocumentReader, directory: SpaceDirectory, pages: PageMaker
+        self,
+        writer: DocumentWriter,
+        reader: DocumentReader,
+        directory: SpaceDirectory,
+        pages: PageMaker,
+        lane: Lane,
     ) -> None:
-        self._writer, self._reader, self._directory, self._pages = writer, reader, directory, pages
+        self._writer, self._reader, self._directory, self._pages, self._lane = writer, reader, directory, pages, lane
 
     async def CreateDocument(self, request: pb.CreateDocumentRequest, context: Context) -> pb.CreateDocumentResponse:
         written = await self._writer.create(current_person(), convert.new_document(request))
@@ -85,7 +90,7 @@ class DocumentServicer(rpc.DocumentServiceServicer):
         pair = await self._reader.pair(
             current_person(), request.document_id, request.branch or MAIN, earlier, request.to
         )
-        return await asyncio.to_thread(comparisons.difference, request, pair)
+        return await self._lane.run(len(pair[2]) + len(pair[3]), comparisons.difference, request, pair)
 
     async def MergeDocument(self, request: pb.MergeDocumentRequest, context: Context) -> pb.MergeDocumentResponse:
         outcome = await self._reader.merge(

@@ -38,15 +38,20 @@ class CachedRenderer:
         not push each other out.
         """
         key = key_of(KIND, self._version, scope, content)
-        kept = _read(await self._cache.get(key))
-        if kept is not None and all(resolve(target) == answer for target, answer in kept.answers.items()):
+        value = await self._cache.get(key)
+        kept = await asyncio.to_thread(_current, value, resolve) if value is not None else None
+        if kept is not None:
             self.hits += 1
-            return kept.html
+            return kept
         self.misses += 1
-        asking = _Asking(resolve)
-        html = await asyncio.to_thread(self._renderer.render, content, resolve=asking)
-        await self._cache.set(key, json.dumps([html, asking.answers]).encode(), ttl_s=TTL_S)
+        html, made = await asyncio.to_thread(self._made, content, resolve)
+        await self._cache.set(key, made, ttl_s=TTL_S)
         return html
+
+    def _made(self, content: str, resolve: Resolve) -> tuple[str, bytes]:
+        asking = _Asking(resolve)
+        html = self._renderer.render(content, resolve=asking)
+        return html, json.dumps([html, asking.answers]).encode()
 
 
 class _Asking:
@@ -62,9 +67,15 @@ class _Asking:
         return answer
 
 
-def _read(value: bytes | None) -> _Kept | None:
-    if value is None:
+def _current(value: bytes, resolve: Resolve) -> str | None:
+    """The page that is kept, if all its links lead where they led."""
+    kept = _read(value)
+    if kept is None or any(resolve(target) != answer for target, answer in kept.answers.items()):
         return None
+    return kept.html
+
+
+def _read(value: bytes) -> _Kept | None:
     try:
         html, answers = json.loads(value)
     except (ValueError, TypeError):

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from services.doc.domain.caching.rendered import CachedRenderer
 from services.doc.domain.documents.document import Document, Head
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.path import SUFFIX, target_of
 from services.doc.domain.markdown.outline import Heading, outline
 from services.doc.domain.spaces.space import MAIN
@@ -25,18 +26,22 @@ class Page:
 class PageMaker:
     """Makes pages whose links lead to where the API has documents and attachments."""
 
-    def __init__(self, renderer: CachedRenderer) -> None:
-        self._renderer = renderer
+    def __init__(self, renderer: CachedRenderer, lane: Lane) -> None:
+        self._renderer, self._lane = renderer, lane
 
     async def render(self, document: Document, *, revision_id: str = "") -> Page:
         """Bounded in time; does not block. With a revision, its attachments are those of then. Raises PageTooDeep."""
+        return await self._lane.turn(len(document.content), self._page, document, revision_id)
+
+    async def _page(self, document: Document, revision_id: str) -> Page:
         head = document.head
         html = await self._renderer.render(
             document.content,
             scope=f"{head.tenant_id}/{head.space}/{head.branch}/{head.path}",
             resolve=lambda link: address(head, link, revision_id=revision_id),
         )
-        return Page(html, (await asyncio.to_thread(outline, document.content)).headings)
+        found = await asyncio.to_thread(outline, document.content)
+        return Page(html, found.headings)
 
 
 def address(head: Head, link: str, *, revision_id: str = "") -> str | None:
