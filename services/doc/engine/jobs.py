@@ -53,17 +53,6 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
     hints, bell = FanoutHints(core.outside.fanout), Doorbell()  # of jobs
     desk = JobDesk(jobs, core.directory, hints, bell)
     packer = ArchivePacker(options.scratch)
-    transfer = TransferDesk(
-        desk,
-        directory=core.directory,
-        branches=core.branches,
-        blobs=core.outside.blobs,
-        ledger=core.blob_ledger,
-        tasks=core.outside.tasks,
-        make_id=options.make_id,
-        clock=options.clock,
-        max_bytes=options.max_import_bytes,
-    )
     works: dict[JobKind, Work] = {
         JobKind.IMPORT: ImportWork(_import_ground(core, jobs)),
         JobKind.EXPORT: ExportWork(_export_ground(core, packer)),
@@ -85,7 +74,7 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
                 Bound(
                     transfer_service_pb2.DESCRIPTOR.services_by_name["TransferService"],
                     transfer_service_pb2_grpc.add_TransferServiceServicer_to_server,
-                    TransferServicer(transfer, desk, packer, options.clock),
+                    TransferServicer(_transfer_desk(core, desk), desk, packer, options.clock),
                 ),
                 Bound(
                     backup_service_pb2.DESCRIPTOR.services_by_name["BackupService"],
@@ -97,6 +86,20 @@ async def open_jobs(core: Core) -> AsyncGenerator[Part]:
         )
     finally:
         await loop.close()
+
+
+def _transfer_desk(core: Core, desk: JobDesk) -> TransferDesk:
+    return TransferDesk(
+        desk,
+        directory=core.directory,
+        branches=core.branches,
+        blobs=core.outside.blobs,
+        ledger=core.blob_ledger,
+        tasks=core.outside.tasks,
+        make_id=core.options.make_id,
+        clock=core.options.clock,
+        max_bytes=core.options.max_import_bytes,
+    )
 
 
 def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:

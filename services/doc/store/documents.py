@@ -11,6 +11,7 @@ from services.doc.domain.documents.graph import Graph, Node
 from services.doc.domain.documents.path import key
 from services.doc.domain.documents.text import Text
 from services.doc.domain.errors import DocumentNotFound, document_not_found, revision_not_found
+from services.doc.domain.spaces.space import TRASH_FOR
 from services.doc.store import rows
 from services.doc.store.contents import SqlContents
 from services.doc.store.writes import GET, HEAD, SqlWrites
@@ -47,7 +48,7 @@ HISTORY_OF_ONE = HISTORY.replace("WHERE r.tenant_id = $1", "WHERE r.tenant_id = 
 PURGE_HEADS = """
 DELETE FROM head WHERE (document_id, branch) IN (
     SELECT h.document_id, h.branch FROM head h JOIN space s USING (tenant_id, space)
-     WHERE h.deleted_at < now() - make_interval(secs => coalesce((s.rules->>'trash_retention_s')::float, 2592000))
+     WHERE h.deleted_at < now() - make_interval(secs => coalesce((s.rules->>'trash_retention_s')::float, $2))
      ORDER BY h.deleted_at LIMIT $1 FOR UPDATE OF h SKIP LOCKED
 ) RETURNING document_id
 """
@@ -148,7 +149,7 @@ class SqlDocumentStore:
     async def purge(self, limit: int) -> int:
         """Of all tenants."""
         async with self._database.transaction(ENGINE) as tx:
-            gone = await tx.fetch(PURGE_HEADS, limit)
+            gone = await tx.fetch(PURGE_HEADS, limit, TRASH_FOR.total_seconds())
             ids = [row["document_id"] for row in gone]
             await tx.execute(PURGE_DOCUMENTS, ids)
         return len(gone)

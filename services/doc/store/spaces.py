@@ -18,24 +18,22 @@ FOUND = """
 ($2 OR s.visibility = 'TENANT'
     OR EXISTS (SELECT FROM member m WHERE m.tenant_id = s.tenant_id AND m.space = s.space AND m.username = $3))
 """
-COUNTED = """
-SELECT s.*, (SELECT count(*) FROM head h
-              WHERE h.tenant_id = s.tenant_id AND h.space = s.space AND h.branch = 'main' AND h.deleted_at IS NULL
-            ) AS document_count
-  FROM space s
+DOCUMENTS = """
+(SELECT count(*) FROM head h
+  WHERE h.tenant_id = s.tenant_id AND h.space = s.space AND h.branch = 'main' AND h.deleted_at IS NULL)
 """
-GET = """
-SELECT s.*, 0 AS document_count,
-       (SELECT coalesce(jsonb_object_agg(m.username, m.role), '{}') FROM member m
-         WHERE m.tenant_id = s.tenant_id AND m.space = s.space) AS members
-  FROM space s WHERE s.tenant_id = $1 AND s.space = $2
+MEMBERS = """
+(SELECT coalesce(jsonb_object_agg(m.username, m.role), '{}') FROM member m
+  WHERE m.tenant_id = s.tenant_id AND m.space = s.space)
 """
-GET_COUNTED = GET.replace(
-    "0 AS document_count",
-    """(SELECT count(*) FROM head h WHERE h.tenant_id = s.tenant_id AND h.space = s.space AND h.branch = 'main'
-           AND h.deleted_at IS NULL) AS document_count""",
-)
-LIST = f"{COUNTED} WHERE s.tenant_id = $1 AND {FOUND} AND s.space > $4 ORDER BY s.space LIMIT $5"
+GET = f"""
+SELECT s.*, {MEMBERS} AS members, 0 AS document_count FROM space s WHERE s.tenant_id = $1 AND s.space = $2
+"""  # noqa: S608 # made of constants
+GET_COUNTED = GET.replace("0 AS", f"{DOCUMENTS} AS")
+LIST = f"""
+SELECT s.*, {DOCUMENTS} AS document_count FROM space s
+ WHERE s.tenant_id = $1 AND {FOUND} AND s.space > $4 ORDER BY s.space LIMIT $5
+"""  # noqa: S608 # made of constants
 VISIBLE = f"SELECT s.space FROM space s WHERE s.tenant_id = $1 AND {FOUND} ORDER BY s.space"  # noqa: S608 # made of constants
 ADD = """
 INSERT INTO space (tenant_id, space, title, description, visibility, rules, created_by)
