@@ -249,6 +249,15 @@ async def test_a_deleted_document_is_restored_before_it_is_written(desk: Desk) -
     assert back.content == await desk.text(back.head)
 
 
+@pytest.mark.parametrize("path", ["other.md", "START.md"])
+async def test_a_rename_says_where_the_document_was(desk: Desk, path: str) -> None:
+    made = await desk.house.create("start.md")
+    edit = Edit(document_id=made.document_id, expected=made.revision_id, path=path)
+    renamed = (await desk.writer.update(person("ann"), edit)).document.head
+    [revision] = await desk.house.documents.revisions(TENANT, [renamed.revision_id])
+    assert (revision.change, revision.path, revision.message) == (Change.RENAME, path, "renamed from start.md")
+
+
 async def test_differences_of_a_branch_are_what_it_did_since_it_began(desk: Desk) -> None:
     made = await desk.document()
     house = desk.house

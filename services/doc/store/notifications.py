@@ -45,7 +45,6 @@ DELETE FROM notification WHERE sequence IN (
         SELECT sequence FROM notification n WHERE n.tenant_id = full_.tenant_id AND n.username = full_.username
          ORDER BY sequence DESC OFFSET $2 LIMIT $3) AS n)
 """
-RevisionRow = tuple[str, Sequence[str], str, str, str]
 
 
 class SqlFeedStore:

@@ -27,7 +27,6 @@ NOT_FOUND, INDEX, ROOT_MARK = "~404.html", "index.html", b"/~root~/"
 """Names of the builder's; the mark stands for the top of the site in the page for what is not there."""
 MAX_SITEMAPS = 1000
 _HASHED = re.compile(r"~[a-z]+/[a-z]+\.[0-9a-f]{12}\.[a-z]+")
-_HTML = "text/html"
 
 
 class SiteListener:

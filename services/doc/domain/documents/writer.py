@@ -13,7 +13,7 @@ from services.doc.domain.documents.document import Change, Document, Head, Write
 from services.doc.domain.documents.lines import lines_of
 from services.doc.domain.documents.merging import MergeOutcome, Merger, StaleWrite
 from services.doc.domain.documents.pace import paced
-from services.doc.domain.documents.path import document_path, key
+from services.doc.domain.documents.path import document_path
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.documents.requests import Edit, NewDocument, Restore, Written
 from services.doc.domain.documents.text import Text, read
@@ -283,7 +283,7 @@ def _trashed(head: Head) -> DocumentTrashed:
 
 
 def _said(change: Change, counts: diff.Counts, before: str, after: str) -> str:
-    if key(before) != key(after):
+    if before != after:
         return f"renamed from {before}"
     return f"{change.value.lower()}: +{counts.added} -{counts.removed} lines"
 

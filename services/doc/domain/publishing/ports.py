@@ -178,13 +178,6 @@ class PageViews(Protocol):
         ...
 
 
-class NoPageViews:
-    """A PageViews that hears nothing."""
-
-    def seen(self, tenant_id: str, space: str, path: str, visitor: str, *, robot: bool) -> None:
-        return
-
-
 @dataclass(frozen=True, slots=True)
 class Served:
     """A release as a listener serves it."""

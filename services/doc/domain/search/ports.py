@@ -126,13 +126,6 @@ class SearchLog(Protocol):
         ...
 
 
-class NullSearchLog:
-    """Counts nothing."""
-
-    def searched(self, search: Searched) -> None:
-        """See SearchLog."""
-
-
 class Embeddings(Protocol):
     """Documents by what they mean. There is none until the model service serves embeddings."""
 

@@ -101,11 +101,6 @@ def stem(word: str) -> str:
     return _stem(word) if len(word) >= SHORTEST_STEMMED and word.isalpha() else word
 
 
-def is_identifier(run: str) -> bool:
-    """Something people write in code: `a_b`, `a.b.C`, `CamelCase`, `--option`."""
-    return not run.isalpha() or _is_mixed(run)
-
-
 def _is_mixed(run: str) -> bool:
     return not run.islower() and not run.isupper() and not run[1:].islower()
 
