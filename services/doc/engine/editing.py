@@ -21,6 +21,8 @@ from services.doc.service.editing_service import EditingServicer
 from services.doc.store.editing import SqlRoomStore
 
 LOOK_EVERY_S = 5.0
+LONGEST_S = 120.0
+"""What is edited together becomes a revision after so long, even when nobody pauses."""
 
 
 @asynccontextmanager
@@ -58,7 +60,7 @@ def make_rooms(core: Core, store: RoomStore, texts: SharedTexts) -> EditingRooms
         cutter=Cutter(store, texts, core.writer, core.reader, replica=replica, clock=options.clock),
         max_page_bytes=options.max_page_bytes,
         idle_s=options.editing_idle_s,
-        longest_s=options.editing_longest_s,
+        longest_s=LONGEST_S,
         trouble=trouble,
     )
     bounds = Bounds(

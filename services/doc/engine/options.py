@@ -50,8 +50,6 @@ class Options:
     """The index in the database, which answers while this replica's own is being built, is at most so old."""
     editing_idle_s: float = 10.0
     """What is edited together becomes a revision after so long without an update."""
-    editing_longest_s: float = 120.0
-    """And after so long in any case."""
     editing_keep_s: float = 86_400.0
     """Rooms that nobody has used for so long are forgotten."""
     editing_check_every_s: float = 5.0
@@ -71,12 +69,8 @@ class Options:
     site_build_limit_s: float = 600.0
     site_build_memory_bytes: int = 4 * GIB
     """Address space of the program that builds a site."""
-    site_lease_s: float = 20.0
-    """A build whose process has died is taken over after so long."""
     site_quiet_s: float = 2.0
     """Changes of a site that publishes by itself are published so long after the last of them."""
-    site_longest_s: float = 30.0
-    """And so long after the first of them in any case."""
     scratch: Path
     """A folder of this replica's own: the search index, work in progress. What is lost there can be made again."""
     poll_every_s: float = 0.25

@@ -36,6 +36,10 @@ from services.doc.web.shelf import Shelf
 log = structlog.get_logger(__name__)
 
 CHANNEL = "doc.sites"
+LEASE_S = 20.0
+"""A build whose process has died is taken over after so long."""
+LONGEST_S = 30.0
+"""Changes of a site that publishes by itself are published so long after the first of them in any case."""
 
 
 @asynccontextmanager
@@ -93,13 +97,13 @@ def _loops(core: Core, program: SiteProgram, contents: SqlSiteContents, addresse
         contents=contents,
         addresses=addresses,
     )
-    maker = ReleaseMaker(ground, lease_s=options.site_lease_s)
+    maker = ReleaseMaker(ground, lease_s=LEASE_S)
     publishing = Publishing(maker, core.site_bell, _telling(core), poll_every_s=options.poll_every_s)
     auto = AutoPublish(
         SqlAutoPublishing(database, options.make_id),
         core.site_bell,
         quiet_s=options.site_quiet_s,
-        longest_s=options.site_longest_s,
+        longest_s=LONGEST_S,
         poll_every_s=options.poll_every_s,
     )
     cleaning = SiteCleaning(queue, contents, every_s=options.clean_every_s)
