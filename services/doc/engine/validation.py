@@ -30,7 +30,7 @@ async def open_validation(core: Core) -> AsyncGenerator[Part]:
             Bound(
                 validation_service_pb2.DESCRIPTOR.services_by_name["ValidationService"],
                 validation_service_pb2_grpc.add_ValidationServiceServicer_to_server,
-                ValidationServicer(report),
+                ValidationServicer(report, core.lane),
             )
         ]
     )

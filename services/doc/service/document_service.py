@@ -35,9 +35,11 @@ class DocumentServicer(rpc.DocumentServiceServicer):
         lane: Lane,
     ) -> None:
         self._writer, self._reader, self._directory, self._pages, self._lane = writer, reader, directory, pages, lane
+        self._saving = Lane()
 
     async def CreateDocument(self, request: pb.CreateDocumentRequest, context: Context) -> pb.CreateDocumentResponse:
-        written = await self._writer.create(current_person(), convert.new_document(request))
+        new = convert.new_document(request)
+        written = await self._saving.turn(len(request.content), self._writer.create, current_person(), new)
         return pb.CreateDocumentResponse(
             document=convert.document(written.document), findings=convert.findings(written.findings)
         )
@@ -59,7 +61,10 @@ class DocumentServicer(rpc.DocumentServiceServicer):
 
     async def UpdateDocument(self, request: pb.UpdateDocumentRequest, context: Context) -> pb.UpdateDocumentResponse:
         with telling_merge():
-            return convert.updated(await self._writer.update(current_person(), convert.edit(request)))
+            edit = convert.edit(request)
+            return convert.updated(
+                await self._saving.turn(len(request.content), self._writer.update, current_person(), edit)
+            )
 
     async def DeleteDocument(self, request: pb.DeleteDocumentRequest, context: Context) -> pb.DeleteDocumentResponse:
         head = await self._writer.delete(
@@ -93,7 +98,9 @@ class DocumentServicer(rpc.DocumentServiceServicer):
         return await self._lane.run(len(pair[2]) + len(pair[3]), comparisons.difference, request, pair)
 
     async def MergeDocument(self, request: pb.MergeDocumentRequest, context: Context) -> pb.MergeDocumentResponse:
-        outcome = await self._reader.merge(
+        outcome = await self._lane.turn(
+            len(request.content),
+            self._reader.merge,
             current_person(),
             request.document_id,
             request.branch or MAIN,

@@ -10,6 +10,7 @@ from automesh.core import paging
 from automesh.doc.v1 import validation_service_pb2 as pb
 from automesh.doc.v1 import validation_service_pb2_grpc as rpc
 from services.doc.convert import validation as convert
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.spaces.space import MAIN
 from services.doc.domain.validation.catalogue import RULES
 from services.doc.domain.validation.report import Report
@@ -21,12 +22,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ValidationServicer(rpc.ValidationServiceServicer):
     """What is wrong with documents."""
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
+    def __init__(self, report: Report, lane: Lane) -> None:
+        self._report, self._lane = report, lane
 
     async def CheckDocument(self, request: pb.CheckDocumentRequest, context: Context) -> pb.CheckDocumentResponse:
-        found = await self._report.check(
-            current_person(), request.space, request.branch or MAIN, request.path, request.content
+        where = (request.space, request.branch or MAIN, request.path)
+        found = await self._lane.turn(
+            len(request.content), self._report.check, current_person(), *where, request.content
         )
         return convert.checked(found)
 
