@@ -175,6 +175,10 @@ class FakeDocumentStore:
         found = [each for each in rows.revisions.values() if each.document_id == document_id]
         return Graph([Node(each.revision_id, each.number, each.parents) for each in found])
 
+    async def graphs(self, tenant_id: str, document_ids: Sequence[str]) -> Mapping[str, Graph]:
+        """See the port."""
+        return {each: await self.graph(tenant_id, each) for each in document_ids}
+
     async def document(self, tenant_id: str, document_id: str, branch: str) -> Document:
         """See the port."""
         head = self._library.head(tenant_id, document_id, branch)

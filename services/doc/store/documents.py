@@ -62,7 +62,9 @@ DELETE FROM write_request WHERE (tenant_id, request_id) IN (
      ORDER BY created_at LIMIT 10000
 )
 """
-GRAPH = "SELECT revision_id, number, parents FROM revision WHERE tenant_id = $1 AND document_id = $2"
+GRAPHS = """
+SELECT document_id, revision_id, number, parents FROM revision WHERE tenant_id = $1 AND document_id = ANY($2)
+"""
 
 
 class SqlDocumentStore:
@@ -165,8 +167,14 @@ class SqlDocumentStore:
 
     async def graph(self, tenant_id: str, document_id: str) -> Graph:
         """All revisions, without what they say."""
-        found = await self._database.fetch(GRAPH, tenant_id, document_id, tenant=tenant_id)
-        return Graph([Node(row["revision_id"], row["number"], row["parents"]) for row in found])
+        return (await self.graphs(tenant_id, [document_id]))[document_id]
+
+    async def graphs(self, tenant_id: str, document_ids: Sequence[str]) -> Mapping[str, Graph]:
+        """One query."""
+        nodes: dict[str, list[Node]] = {each: [] for each in document_ids}
+        for row in await self._database.fetch(GRAPHS, tenant_id, list(nodes), tenant=tenant_id):
+            nodes[row["document_id"]].append(Node(row["revision_id"], row["number"], row["parents"]))
+        return {document_id: Graph(of) for document_id, of in nodes.items()}
 
     async def document(self, tenant_id: str, document_id: str, branch: str) -> Document:
         """Head, then content."""

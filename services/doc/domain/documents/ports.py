@@ -88,6 +88,10 @@ class DocumentStore(Protocol):
         """How its revisions hang together, on all branches."""
         ...
 
+    async def graphs(self, tenant_id: str, document_ids: Sequence[str]) -> Mapping[str, Graph]:
+        """The same for several at once; empty graphs of those that are not there."""
+        ...
+
     async def document(self, tenant_id: str, document_id: str, branch: str) -> Document:
         """Head and content in one call. Raises DocumentNotFound."""
         ...

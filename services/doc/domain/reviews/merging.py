@@ -103,7 +103,7 @@ class BranchMerger:
         }
         revisions = {each.revision_id: each for each in await self._documents.revisions(tenant_id, sorted(ids))}
         bodies = await self._documents.contents(tenant_id, sorted({each.sha256 for each in revisions.values()}))
-        authors = {found.sides.document_id: await self._authors(tenant_id, found, order.user) for found in differences}
+        authors = await self._authors(tenant_id, differences, order.user)
         return await asyncio.to_thread(self._combined, order, differences, revisions, bodies, authors)
 
     def _combined(
@@ -165,13 +165,28 @@ class BranchMerger:
         )
         return write, read(side.content, side.path, max_bytes=self._max_bytes)
 
-    async def _authors(self, tenant_id: str, found: Difference, user: str) -> Sequence[str]:
-        """Whose work comes with it, besides who merges."""
-        graph = await self._documents.graph(tenant_id, found.sides.document_id)
-        nodes = graph.only(found.sides.head, found.sides.base_head)[:_PAGE]
-        revisions = await self._documents.revisions(tenant_id, [node.revision_id for node in reversed(nodes)])
-        names = dict.fromkeys(name for each in revisions for name in (each.author, *each.co_authors))
-        return [name for name in names if name != user][:MAX_AUTHORS]
+    async def _authors(
+        self, tenant_id: str, differences: Sequence[Difference], user: str
+    ) -> Mapping[str, Sequence[str]]:
+        """Whose work comes with each document, besides who merges."""
+        graphs = await self._documents.graphs(tenant_id, [found.sides.document_id for found in differences])
+        came = {
+            sides.document_id: graphs[sides.document_id].only(sides.head, sides.base_head)[:_PAGE]
+            for sides in (found.sides for found in differences)
+        }
+        ids = [node.revision_id for nodes in came.values() for node in nodes]
+        revisions = {each.revision_id: each for each in await self._documents.revisions(tenant_id, ids)}
+        return {
+            document_id: _names(
+                [revisions[each.revision_id] for each in reversed(nodes) if each.revision_id in revisions], user
+            )
+            for document_id, nodes in came.items()
+        }
+
+
+def _names(revisions: Sequence[Revision], user: str) -> Sequence[str]:
+    names = dict.fromkeys(name for each in revisions for name in (each.author, *each.co_authors))
+    return [name for name in names if name != user][:MAX_AUTHORS]
 
 
 def conflicts(review: Review, clashes: Mapping[str, tuple[str, Clash]]) -> MergeConflicts:
