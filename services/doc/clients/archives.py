@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.doc.clients.archive_entries import Entries, Entry, refusing
 from services.doc.clients.archive_limits import Meter
+from services.doc.domain.attachments.attachment import EXPORT_MANIFEST
 from services.doc.domain.jobs.job import Problem
-from services.doc.domain.transfer.arrival import MANIFEST, Arrival, Step, below, cleaned, ignored
+from services.doc.domain.transfer.arrival import Arrival, Step, below, cleaned, ignored
 from services.doc.domain.transfer.errors import ArchiveRefused
 
 _BOM = b"\xef\xbb\xbf"
@@ -74,7 +75,7 @@ class ArchiveSource:
     def _note(self, entry: Entry) -> None:
         name = cleaned(entry.name)
         path = below(name, self._root)
-        if path is None or (ignored(path) and path != MANIFEST):
+        if path is None or (ignored(path) and path != EXPORT_MANIFEST):
             self._skip(entry)
             return
         if entry.wrong:
@@ -85,7 +86,7 @@ class ArchiveSource:
             self._problems.append(
                 Problem(path, f"has more than {self._meter.limits.max_file} bytes: divide it, or keep it elsewhere")
             )
-        elif path == MANIFEST:
+        elif path == EXPORT_MANIFEST:
             self._bases = _manifest(content)
         else:
             self._add(entry, path, normal(path, content))

@@ -55,6 +55,7 @@ def test_a_path_is_kept_with_its_suffix_and_in_one_form(path: str, kept: str) ->
         ("x" * 121, "121 characters"),
         ("/".join(["abcdefghi"] * 41), "at most 400"),
         ("/".join(["a"] * 21), "21 levels"),
+        ("a.md/b.md", "no disk"),
     ],
 )
 def test_a_path_that_some_system_could_not_have_is_refused(path: str, words: str) -> None:
@@ -62,6 +63,12 @@ def test_a_path_that_some_system_could_not_have_is_refused(path: str, words: str
         file_path(path, field="where")
     assert words in error.value.message
     assert error.value.violations[0].field == "where"
+
+
+@pytest.mark.parametrize("path", ["p/.md", ".MD", ".md"])
+def test_a_document_has_a_name_of_its_own(path: str) -> None:
+    with pytest.raises(ValidationError, match="own name"):
+        document_path(path)
 
 
 @given(st.text(min_size=1, max_size=60))

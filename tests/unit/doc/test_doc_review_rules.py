@@ -109,16 +109,24 @@ def test_who_asks_for_changes_stands_against_it_until_the_branch_changes() -> No
 
 
 # ---------------------------------------------------------------------- names and texts
-@pytest.mark.parametrize("name", ["a", "release-2.1_x", "A" * 100])
+@pytest.mark.parametrize("name", ["a", "release-2.1_x", "A" * 100, "main"])
 def test_a_branch_has_a_plain_name(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a/b", "ä", "a\n", "A" * 101, "../x"])
+@pytest.mark.parametrize(
+    "name", ["", "-a", ".a", "a b", "a/b", "ä", "a\n", "A" * 101, "../x"]
+)
 def test_a_name_that_is_no_plain_one_is_refused(name: str) -> None:
     with pytest.raises(ValidationError) as error:
         check_name(name, field="base")
     assert error.value.violations[0].field == "base"
+
+
+@pytest.mark.parametrize("name", ["MAIN", "Head", "a..b", "a.", "a.lock"])
+def test_a_name_that_git_could_not_have_beside_main_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="git"):
+        check_name(name)
 
 
 def test_a_review_asks_a_bounded_number_of_people() -> None:

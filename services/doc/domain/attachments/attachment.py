@@ -63,11 +63,17 @@ class Merged:
     conflicts: Sequence[str] = ()
 
 
+EXPORT_MANIFEST = ".automesh-export.json"
+"""At the top of exported archives: which content of each document they show."""
+
+
 def attachment_path(path: str, *, field: str = "path") -> str:
     """The path as it is kept. Raises ValidationError; documents have ".md" to themselves."""
     kept = file_path(path, field=field)
     if kept.lower().endswith(SUFFIX):
         raise ValidationError(f"{kept[:100]!r} is the path of a document: save it as one", field=field)
+    if kept.casefold() == EXPORT_MANIFEST:
+        raise ValidationError(f"{kept!r} is the name of a file that exports bring themselves", field=field)
     if _ESCAPED.search(kept):
         raise ValidationError(f"{kept[:100]!r} has an escaped separator in it: write / as it is", field=field)
     return kept

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from automesh.core.errors import ValidationError
 from services.doc.domain.documents.document import Change
+from services.doc.domain.spaces.space import MAIN
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -69,4 +70,6 @@ def check_name(name: str, *, field: str = "branch") -> str:
             "letter or digit",
             field=field,
         )
+    if ".." in name or name.endswith((".", ".lock")) or (name != MAIN and name.casefold() in {MAIN, "head"}):
+        raise ValidationError(f"{name!r} is no name that git could give a branch beside {MAIN!r}", field=field)
     return name

@@ -24,6 +24,8 @@ _RESERVED = frozenset(
 def document_path(path: str, *, field: str = "path") -> str:
     """The path as it is kept, with the suffix ".md". Raises ValidationError."""
     checked = file_path(path, field=field)
+    if not PurePosixPath(checked).name.lower().removesuffix(SUFFIX):
+        raise ValidationError(f"the path {checked[:100]!r} lacks the document's own name", field=field)
     return checked if checked.lower().endswith(SUFFIX) else f"{checked}{SUFFIX}"
 
 
@@ -40,6 +42,11 @@ def file_path(path: str, *, field: str = "path") -> str:
         raise ValidationError(f"the path has {len(parts)} levels; at most {MAX_DEPTH} are allowed", field=field)
     for part in parts:
         _check_part(part, kept, field)
+    if any(part.lower().endswith(SUFFIX) for part in parts[:-1]):
+        raise ValidationError(
+            f"the path {kept[:100]!r} has a folder that ends with {SUFFIX}, as documents do: no disk could hold both",
+            field=field,
+        )
     return kept
 
 

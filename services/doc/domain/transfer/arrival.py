@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from automesh.core.errors import ValidationError
+from services.doc.domain.attachments.attachment import EXPORT_MANIFEST
 from services.doc.domain.documents.path import SUFFIX, file_path
 from services.doc.domain.jobs.job import Problem
 
-MANIFEST = ".automesh-export.json"
-"""In archives that were exported here: which content of each document they show."""
 _OTHER_SUFFIXES = (".markdown", ".mdown", ".mkd", ".mkdn")
 _IGNORED_FOLDERS = frozenset({".git", "__MACOSX"})
-_IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", MANIFEST})
+_IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", EXPORT_MANIFEST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

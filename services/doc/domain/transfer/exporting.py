@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from automesh.core.errors import AutomationError, Unavailable
-from services.doc.domain.attachments.attachment import Attachment
+from services.doc.domain.attachments.attachment import EXPORT_MANIFEST, Attachment
 from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.documents.document import Head
@@ -17,7 +17,6 @@ from services.doc.domain.jobs.errors import JobLost
 from services.doc.domain.jobs.job import Ending, Job, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.transfer.arrival import MANIFEST
 from services.doc.domain.transfer.asked import GIT_BUNDLE, ExportAsked
 from services.doc.domain.transfer.errors import NothingToExport, TooMuchToExport
 from services.doc.domain.transfer.history import commits_of
@@ -128,7 +127,7 @@ class _Export:
             await self._report.tell()
         if latest is not None:
             known = {self._below(head.path): head.sha256 for head in heads}
-            yield _file(MANIFEST, latest, json.dumps({"documents": known}, indent=1).encode())
+            yield _file(EXPORT_MANIFEST, latest, json.dumps({"documents": known}, indent=1).encode())
 
     async def commits(self, heads: Sequence[Head], attachments: Sequence[Attachment]) -> AsyncIterator[PackedCommit]:
         """One a revision, those that came together as one; files beside documents when they were stored."""
