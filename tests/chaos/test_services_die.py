@@ -139,7 +139,18 @@ def test_a_watch_that_breaks_off_with_the_gateway_goes_on_where_it_was(live: Liv
 def test_whatever_is_killed_at_once_the_stack_comes_back_as_a_whole(
     live: LiveStack, dora: Person, witness: Witness
 ) -> None:
-    names = ["postgres", "redis", "control", "auth", "orchestrator", "data", "model", "gateway", *live.named("agent")]
+    names = [
+        "postgres",
+        "redis",
+        "control",
+        "auth",
+        "orchestrator",
+        "data",
+        "doc",
+        "model",
+        "gateway",
+        *live.named("agent"),
+    ]
     with load(dora, "all") as made:
         made.until_more(20)
         pids = {name: live.kill(name) for name in names}

@@ -5,7 +5,7 @@ from typing import Any
 from automesh.testing.live import LiveStack
 from automesh.testing.people import Anybody, Person
 
-SERVICES = {"auth", "control", "orchestrator", "data", "model", "agent", "gateway"}
+SERVICES = {"auth", "control", "orchestrator", "data", "doc", "model", "agent", "gateway"}
 PRESCRIBED = {
     "/api/v1/health": {"get"},
     "/api/v1/tasks": {"get", "post"},

@@ -23,7 +23,7 @@ from automesh.testing.live import LiveStack, until
 
 FREE_PORTS = ("--port", "0", "--control-port", "0")
 EMBEDDED = (*FREE_PORTS, "--registry", "embedded")
-SERVICES = {"control", "auth", "orchestrator", "data", "model", "agent", "gateway"}
+SERVICES = {"control", "auth", "orchestrator", "data", "doc", "model", "agent", "gateway"}
 
 
 @pytest.fixture

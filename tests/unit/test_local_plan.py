@@ -89,7 +89,7 @@ def test_whoever_leaves_the_registry_or_gives_work_back_is_stopped_before_who_is
 def test_each_service_has_its_own_identity_and_any_free_port(state: LocalState) -> None:
     plan = planned(state)
     programs = by_name(plan)
-    for service in ("auth", "orchestrator", "data", "model", "agent", "gateway"):
+    for service in ("auth", "orchestrator", "data", "doc", "model", "agent", "gateway"):
         assert programs[service].env["AUTOMESH_IDENTITY_DIR"] == str(state.identities(service))
         assert programs[service].env["AUTOMESH_LISTEN_PORT"] == "0"
     assert programs["control"].env["AUTOMESH_LISTEN_PORT"] == str(plan.control_port)
@@ -117,7 +117,7 @@ def test_databases_of_ones_own_are_used_and_none_is_started(state: LocalState) -
     assert programs["auth"].needs == {INIT}
     assert programs["auth"].env["AUTOMESH_POSTGRES_DSN"] == "postgresql://own/db"
     assert programs["orchestrator"].env["AUTOMESH_REDIS_URL"] == "redis://own"
-    for service in ("data", "model"):
+    for service in ("data", "doc", "model"):
         assert programs[service].env["AUTOMESH_POSTGRES_DSN"] == "postgresql://own/db"
         assert programs[service].env["AUTOMESH_KEYRING_FILE"] == str(state.keyring)
         assert programs[service].env["AUTOMESH_BLOBS_URL"] == state.blobs.as_uri()
