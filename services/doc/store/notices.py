@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from automesh.core.ids import new_id
 from automesh.core.webhooks import MAX_PENDING, TOO_MANY_WAIT
@@ -30,7 +31,7 @@ SELECT $1, p.username, $7, $2, $3, $8, $9, $10, $11
 # place, so that it is the latest again.
 CHANGED = f"""
 WITH people AS (
-    SELECT p.username FROM ({FOLLOWERS}) AS p JOIN space s ON s.tenant_id = $1 AND s.space = $2
+    SELECT p.username FROM ({FOLLOWERS} AND f.created_at <= $8) AS p JOIN space s ON s.tenant_id = $1 AND s.space = $2
      WHERE p.username <> ALL ($4::text[]) AND {FINDS}
 ), earlier AS (
     DELETE FROM notification n USING people
@@ -44,8 +45,8 @@ SELECT $1, people.username, 'document_changed', $2, $3, $5, $6,
   FROM people
 """  # noqa: S608 - constants only
 FOLLOW = f"""
-INSERT INTO follow (tenant_id, username, space, document_id)
-SELECT $1, p.username, $2, $3 FROM (SELECT unnest($4::text[]) AS username) AS p
+INSERT INTO follow (tenant_id, username, space, document_id, created_at)
+SELECT $1, p.username, $2, $3, coalesce($5, now()) FROM (SELECT unnest($4::text[]) AS username) AS p
   JOIN space s ON s.tenant_id = $1 AND s.space = $2 WHERE p.username <> '' AND {FINDS}
 ON CONFLICT DO NOTHING
 """  # noqa: S608 - constants only
@@ -71,17 +72,28 @@ async def tell(tx: Connection, notice: Notice, *, make_id: Callable[[str], str] 
     await deliver(tx, notice, make_id=make_id)
 
 
-async def tell_changed(tx: Connection, notice: Notice, times: int) -> None:
-    """The same for changes of a document, without deliveries; `without` are all who made them."""
+async def tell_changed(tx: Connection, notice: Notice, times: int, last: datetime) -> None:
+    """The same for changes of a document, without deliveries; `without` are all who made them.
+
+    Who has begun to follow after the `last` of them is not told: it was there when they came.
+    """
     await tx.execute(
         CHANGED, notice.tenant_id, notice.space, notice.document_id, [notice.actor, *notice.without], notice.actor,
-        notice.text[:MAX_TEXT], times,
+        notice.text[:MAX_TEXT], times, last,
     )  # fmt: skip
 
 
-async def follow(tx: Connection, tenant_id: str, space: str, document_id: str, people: Sequence[str]) -> None:
-    """From now on, unless they said that they do not want to."""
-    await tx.execute(FOLLOW, tenant_id, space, document_id, list(people))
+async def follow(
+    tx: Connection,
+    tenant_id: str,
+    space: str,
+    document_id: str,
+    people: Sequence[str],
+    *,
+    since: datetime | None = None,
+) -> None:
+    """From now on, or since a while ago, unless they said that they do not want to."""
+    await tx.execute(FOLLOW, tenant_id, space, document_id, list(people), since)
 
 
 async def deliver(tx: Connection, notice: Notice, *, make_id: Callable[[str], str]) -> None:

@@ -118,9 +118,9 @@ class SqlChangeTeller:
         return True
 
     async def _tell(self, tx: Connection, gather: Gathered) -> None:
-        for tenant_id, space, document_id, people in gather.began():
-            await notices.follow(tx, tenant_id, space, document_id, people)
-        for notice, times in gather.changed():
-            await notices.tell_changed(tx, notice, times)
+        for note, author in gather.began():
+            await notices.follow(tx, note.tenant_id, note.space, note.document_id, [author], since=note.time)
+        for notice, times, last in gather.changed():
+            await notices.tell_changed(tx, notice, times, last)
         for notice in gather.deliveries():
             await notices.deliver(tx, notice, make_id=self._make_id)

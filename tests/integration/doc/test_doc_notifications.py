@@ -82,6 +82,16 @@ async def test_a_stop_is_remembered_when_one_is_mentioned_or_comments(handbook: 
     assert not await feed(handbook, "bob")
 
 
+async def test_who_begins_to_follow_is_not_told_of_what_was_before(handbook: Served) -> None:
+    async with handbook.database.transaction(ENGINE) as tx:  # the loop is held up meanwhile
+        await tx.execute("SELECT FROM follower WHERE name = 'notifications' FOR UPDATE")
+        made = await handbook.write()
+        await handbook.edit(made, "# Start\n\nBy bob.\n", user="bob")
+        await follow(handbook, "carl", space="handbook", document_id=made.document_id)
+    assert [each.actor for each in await feed(handbook, "ann")] == ["bob"], "who made it follows it from the beginning"
+    assert not await feed(handbook, "carl")
+
+
 async def test_an_import_is_one_line_for_whoever_follows_the_space(handbook: Served) -> None:
     await follow(handbook, "carl", space="handbook")
     stub = await handbook.documents("bob")

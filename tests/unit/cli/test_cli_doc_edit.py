@@ -13,6 +13,7 @@ from automesh.cli.doc_editor import Scratch, has_markers
 from automesh.core.errors import AutomationError, Kind, NotFound, Unavailable
 from automesh.doc.v1 import document_pb2, draft_service_pb2
 from automesh.doc.v1 import document_service_pb2 as pb
+from services.doc.domain.errors import DocumentNotFound, FindingsRefused
 from tests.unit.cli.conftest import ScriptedGateway, Terminal
 
 PLACE = "handbook:guides/start.md"
@@ -25,19 +26,6 @@ class StaleWrite(AutomationError):
 
     kind = Kind.ABORTED
     reason = "STALE_WRITE"
-
-
-class DocumentMissing(NotFound):
-    """Nothing has that path."""
-
-    reason = "DOCUMENT_NOT_FOUND"
-
-
-class Refused(AutomationError):
-    """The space refuses the text."""
-
-    kind = Kind.INVALID
-    reason = "FINDINGS_REFUSED"
 
 
 class Space:
@@ -149,7 +137,7 @@ def test_nothing_is_sent_when_nothing_was_changed(automesh: Terminal, gateway: S
 
 
 def test_a_document_that_is_not_there_yet_is_made(automesh: Terminal, gateway: ScriptedGateway, space: Space) -> None:
-    gateway.on("LookUpDocument", DocumentMissing("nothing is there"))
+    gateway.on("LookUpDocument", DocumentNotFound("nothing is there"))
     done = automesh("doc", "edit", "new/page.md", "--space", "handbook", env=editor(automesh.folder, "# New\n"))
     assert done.exit_code == 0, done.output
     [request] = gateway.requests("CreateDocument")
@@ -247,7 +235,7 @@ def test_a_draft_from_elsewhere_is_offered(automesh: Terminal, gateway: Scripted
 def test_a_text_that_the_space_refuses_comes_back_to_the_editor(
     automesh: Terminal, gateway: ScriptedGateway, space: Space
 ) -> None:
-    space.failures.append(Refused("the space refuses this text: line 2: the link leads nowhere (broken-link)"))
+    space.failures.append(FindingsRefused("the space refuses this text: line 2: the link leads nowhere (broken-link)"))
     done = automesh("doc", "edit", PLACE, typed="y\n", env=editor(automesh.folder, "bad\n", "good\n"))
     assert done.exit_code == 0, done.output
     assert "broken-link" in done.output

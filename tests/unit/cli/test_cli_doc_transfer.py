@@ -15,16 +15,10 @@ from automesh.cli import doc_jobs
 from automesh.cli.doc_files import ORIGIN
 from automesh.cli.doc_pull import RECORD, unpack
 from automesh.cli.doc_push import pack
-from automesh.core.errors import NotFound
 from automesh.doc.v1 import job_pb2, space_service_pb2, transfer_service_pb2
 from automesh.doc.v1 import job_service_pb2 as jobs
+from services.doc.domain.errors import SpaceNotFound
 from tests.unit.cli.conftest import ScriptedGateway, Terminal
-
-
-class SpaceMissing(NotFound):
-    """As the doc service says it."""
-
-    reason = "SPACE_NOT_FOUND"
 
 
 def job(state: Any, **fields: Any) -> job_pb2.Job:
@@ -119,7 +113,7 @@ def test_a_job_goes_on_when_nobody_waits_for_it(
 
 def test_push_makes_the_space_when_it_is_told_to(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:
     running(gateway, DONE)
-    gateway.on("GetSpace", SpaceMissing("no such space"))
+    gateway.on("GetSpace", SpaceNotFound("no such space"))
     gateway.on("CreateSpace", space_service_pb2.CreateSpaceResponse())
     assert automesh("doc", "push", str(folder), "--space", "handbook", "--create").exit_code == 0
     [request] = gateway.requests("CreateSpace")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from automesh.core.errors import NotFound
 from automesh.doc.v1 import (
     backup_service_pb2,
     comment_service_pb2,
@@ -21,15 +20,10 @@ from automesh.doc.v1 import (
     template_service_pb2,
 )
 from automesh.doc.v1 import document_service_pb2 as pb
+from services.doc.domain.errors import DocumentNotFound
 from tests.unit.cli.conftest import ScriptedGateway, Terminal
 
 PLACE = "handbook:guides/start.md"
-
-
-class Missing(NotFound):
-    """As the doc service says it."""
-
-    reason = "DOCUMENT_NOT_FOUND"
 
 
 def page(**fields: Any) -> document_pb2.Document:
@@ -124,7 +118,7 @@ def test_moving_and_removing_name_the_head_that_was_read(automesh: Terminal, gat
 
 
 def test_a_document_is_found_in_the_trash_by_its_place(automesh: Terminal, gateway: ScriptedGateway) -> None:
-    gateway.on("LookUpDocument", Missing("nothing is there"))
+    gateway.on("LookUpDocument", DocumentNotFound("nothing is there"))
     gateway.on("ListTrash", pb.ListTrashResponse(documents=[page(document_id="doc_9", head="rev_9")]))
     gateway.on("RestoreDocument", pb.RestoreDocumentResponse(document=page()))
     done = automesh("doc", "restore", "handbook:guides/start")
@@ -134,7 +128,7 @@ def test_a_document_is_found_in_the_trash_by_its_place(automesh: Terminal, gatew
 
 
 def test_an_unknown_document_says_where_to_look(automesh: Terminal, gateway: ScriptedGateway) -> None:
-    gateway.on("LookUpDocument", Missing("there is no document"))
+    gateway.on("LookUpDocument", DocumentNotFound("there is no document"))
     assert "automesh doc list" in getattr(automesh("doc", "show", PLACE).exception, "next_step", "")
 
 

@@ -149,11 +149,12 @@ LARGE = [
 
 
 @pytest.mark.parametrize("content", LARGE, ids=lambda content: repr(content[:12]))
-def test_large_and_hostile_pages_are_read_in_a_few_seconds(content: str) -> None:
+def test_large_and_hostile_pages_are_read_in_bounded_time(content: str) -> None:
+    """What is not linear in the size takes hours on these, not seconds."""
     text = text_of(content)
     began = time.process_time()
     page = Page("a.md", text)
     for rule in RULES.values():
         for _ in rule.look(page) if rule.look else ():
             pass
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 60

@@ -114,9 +114,7 @@ def test_a_branch_has_a_plain_name(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["", "-a", ".a", "a b", "a/b", "ä", "a\n", "A" * 101, "../x"]
-)
+@pytest.mark.parametrize("name", ["", "-a", ".a", "a b", "a/b", "ä", "a\n", "A" * 101, "../x"])
 def test_a_name_that_is_no_plain_one_is_refused(name: str) -> None:
     with pytest.raises(ValidationError) as error:
         check_name(name, field="base")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from services.doc.domain.changes.change import ChangeNote
@@ -32,14 +33,14 @@ class Gathered:
         self._revisions = revisions
         self._notes = [note for note in self._notes if note.revision_id in revisions]
 
-    def began(self) -> Iterator[tuple[str, str, str, Sequence[str]]]:
-        """Tenant, space, document and who follows it from now on: whoever made it."""
+    def began(self) -> Iterator[tuple[ChangeNote, str]]:
+        """Documents that began, and who follows them from then on: whoever made them."""
         for note in self._notes:
             if self._of(note)["change"] == "CREATE":
-                yield note.tenant_id, note.space, note.document_id, [self._of(note)["author"]]
+                yield note, self._of(note)["author"]
 
-    def changed(self) -> Iterator[tuple[Notice, int]]:
-        """What followers are told, and for how many changes it stands."""
+    def changed(self) -> Iterator[tuple[Notice, int, datetime]]:
+        """What followers are told, for how many changes it stands, and when the last of them was."""
         for (tenant_id, space, author), documents in self._by_author().items():
             if len(documents) > MANY:
                 yield (
@@ -51,6 +52,7 @@ class Gathered:
                         text=f"{author} has changed {len(documents)} documents of {space}",
                     ),
                     1,
+                    max(note.time for notes in documents.values() for note in notes),
                 )
                 continue
             for document_id, notes in documents.items():
@@ -67,6 +69,7 @@ class Gathered:
                         without=[name for note in notes for name in self._of(note)["co_authors"]],
                     ),
                     len(notes),
+                    notes[-1].time,
                 )
 
     def deliveries(self) -> Iterator[Notice]:
