@@ -145,6 +145,7 @@ async def test_whatever_the_order_every_accepted_revision_led_to_the_head(
 
 @BOUNDED
 @given(order=st.permutations(range(LINES)))
+@pytest.mark.slow
 async def test_edits_of_different_lines_are_all_in_the_text(desk: Desk, order: list[int]) -> None:
     made = await desk.document()
     text = await desk.text(made)

@@ -65,6 +65,7 @@ async def until(client: httpx.AsyncClient, path: str, status: int) -> httpx.Resp
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_health_comes_from_control_over_the_mesh_and_sigterm_ends_the_gateway_cleanly(
     lab: Any, port: int
 ) -> None:

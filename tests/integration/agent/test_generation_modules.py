@@ -93,6 +93,7 @@ async def test_a_module_gets_tests_that_pass_for_a_person_too(sandbox: Sandbox, 
 
 
 @pytest.mark.skipif(not PYNGUIN.exists(), reason="there is no Pynguin here: run `make setup`")
+@pytest.mark.slow
 async def test_pynguin_adds_examples(sandbox: Sandbox, tmp_path: Path) -> None:
     report = await generate(sandbox, tmp_path, "money", pynguin=PYNGUIN)
 

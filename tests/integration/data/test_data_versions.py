@@ -83,6 +83,7 @@ async def test_a_wait_that_is_too_long_is_refused_by_its_field(served: Served) -
     assert served.tasks.tasks == {}
 
 
+@pytest.mark.slow
 async def test_a_wait_beyond_the_deadline_of_the_call_is_answered_in_time(served: Served) -> None:
     request = pb.ProcessDataRequest(name="x", source={"generator": {"samples": 1}})
     request.wait.seconds = 60

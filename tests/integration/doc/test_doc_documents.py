@@ -99,6 +99,7 @@ async def test_what_cannot_be_a_document_is_refused_with_its_place(
         pytest.param("", id="empty"),
     ],
 )
+@pytest.mark.slow
 async def test_a_text_that_is_hard_to_read_is_kept_as_it_is(handbook: Served, content: str) -> None:
     async with asyncio.timeout(20):
         made = await handbook.write(content=content)
@@ -108,6 +109,7 @@ async def test_a_text_that_is_hard_to_read_is_kept_as_it_is(handbook: Served, co
         assert (await handbook.edit(found, content + "\nmore")).content == content + "\nmore"
 
 
+@pytest.mark.slow
 async def test_others_are_answered_while_a_large_page_is_saved(handbook: Served) -> None:
     small = await handbook.write("small.md")
     large = "".join(f"## Head {number}\n\nSome [link](x{number}.md) and words.\n\n" for number in range(30_000))

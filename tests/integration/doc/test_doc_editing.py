@@ -174,6 +174,7 @@ async def test_what_is_too_large_is_refused_and_leaves_no_trace(postgres: Postgr
         assert (await served.read(made.document_id)).content == "xsmall\n"
 
 
+@pytest.mark.slow
 async def test_an_update_that_keeps_yjs_busy_is_refused_and_nobody_else_waits_for_it(slow: Served) -> None:
     made = await slow.write(content="")
 

@@ -72,6 +72,7 @@ async def test_every_link_of_thousands_of_files_leads_where_it_led(handbook: Ser
     await round_trip(handbook, tree(2000, seed=2))
 
 
+@pytest.mark.slow
 async def test_a_history_full_of_deltas_comes_in_and_goes_out_as_it_was(handbook: Served, tmp_path: Path) -> None:
     chance = random.Random(3)
     lines = [f"line {at} {chance.random()}" for at in range(800)]

@@ -34,6 +34,7 @@ class HeldChecks:
 
 
 @pytest.mark.parametrize("what", ["check", "create"])
+@pytest.mark.slow
 async def test_of_many_long_texts_some_are_looked_at_and_short_ones_pass(
     handbook: Served, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:

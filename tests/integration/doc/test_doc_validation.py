@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from automesh.doc.v1 import branch_service_pb2, document_pb2, space_pb2
 from automesh.doc.v1 import document_service_pb2 as doc_pb
 from automesh.doc.v1 import space_service_pb2 as space_service
@@ -216,6 +218,7 @@ async def test_front_matter_that_would_grow_without_end_is_refused(handbook: Ser
     assert "aliases" in error.message
 
 
+@pytest.mark.slow
 async def test_a_page_of_100_000_links_is_checked_and_reported_in_seconds(handbook: Served) -> None:
     links = "\n".join(f"[a{number}](p{number}.md)" for number in range(100_000))
     began = time.monotonic()
@@ -227,6 +230,7 @@ async def test_a_page_of_100_000_links_is_checked_and_reported_in_seconds(handbo
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 async def test_links_to_as_many_anchors_are_matched_as_sets(handbook: Served) -> None:
     await handbook.write("t.md", "\n".join(f"# s {number}\n" for number in range(10_000)))
     links = "\n".join(f"[a](t.md#s-{number})" for number in range(10_050))

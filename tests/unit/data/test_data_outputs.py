@@ -185,6 +185,7 @@ def test_a_job_that_nobody_can_do_is_refused(process: Any, job: str, words: str)
     assert words in last["message"]
 
 
+@pytest.mark.slow
 def test_many_columns_with_long_names_still_make_one_line(process: Any) -> None:
     """What is said in one line stays below the bound of lines, or is refused with advice."""
     scale = {"scale": {"method": "SCALE_METHOD_Z_SCORE"}}

@@ -149,6 +149,7 @@ LARGE = [
 
 
 @pytest.mark.parametrize("content", LARGE, ids=lambda content: repr(content[:12]))
+@pytest.mark.slow
 def test_large_and_hostile_pages_are_read_in_bounded_time(content: str) -> None:
     """What is not linear in the size takes hours on these, not seconds."""
     text = text_of(content)

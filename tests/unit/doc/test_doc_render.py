@@ -131,6 +131,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.slow
 def test_a_page_that_is_too_much_is_rendered_or_refused_before_anybody_waits_long(kind: str) -> None:
     start = time.monotonic()
     with suppress(PageTooDeep):
