@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
+import grpc
 
 from automesh.core.ids import new_id
 from automesh.doc.v1 import document_service_pb2_grpc, search_service_pb2, search_service_pb2_grpc
@@ -69,7 +71,7 @@ class House:
             while await self.engine.core.outside.database.fetchval(UNBUILT, tenant=ENGINE):  # noqa: ASYNC110 # nobody tells
                 await asyncio.sleep(0.2)
 
-    async def _channel(self) -> object:
+    async def _channel(self) -> grpc.aio.Channel:
         return await self.mesh.signed_in(PERMISSIONS, subject=f"user_{USER}", name=USER, tenant_id=TENANT)
 
 
@@ -85,7 +87,9 @@ async def database(folder: Path) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def serving(dsn: str, folder: Path, sealer: Sealer, engine: str = "tantivy") -> AsyncGenerator[House]:
+async def serving(
+    dsn: str, folder: Path, sealer: Sealer, engine: Literal["tantivy", "postgres"] = "tantivy"
+) -> AsyncGenerator[House]:
     """A doc service with an index of its own below `folder`."""
     async with Database.open(dsn, schema="doc") as opened:
         await migrate(opened, "services.doc.migrations")
@@ -95,7 +99,7 @@ async def serving(dsn: str, folder: Path, sealer: Sealer, engine: str = "tantivy
             blobs=EncryptedBlobStore.open(folder / "blobs", sealer),
             fanout=LocalFanout(),
         )
-        made = DocEngine(outside, Options(scratch=folder / "scratch", search_engine=engine))  # type: ignore[arg-type]
+        made = DocEngine(outside, Options(scratch=folder / "scratch", search_engine=engine))
         async with made.open() as bounds, in_process_mesh("doc", bounds) as mesh:
             yield House(made, mesh, dsn)
 

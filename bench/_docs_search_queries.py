@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from bench._docs_search_corpus import Corpus, Page
 
@@ -126,12 +127,7 @@ def _spread(
         spaces[space].append(Query(kind, text, pages, space))
     for queries in spaces.values():
         chance.shuffle(queries)
-    turns = [
-        query
-        for turn in zip(*(queries + [None] * per_kind for queries in spaces.values()), strict=False)
-        for query in turn
-        if query
-    ]  # type: ignore[list-item]
+    turns = [query for turn in zip_longest(*spaces.values()) for query in turn if query]
     return turns[:per_kind]
 
 

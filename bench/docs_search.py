@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import tantivy
 
@@ -82,7 +83,7 @@ def load() -> Corpus:
     if kept.exists():
         saved_names, corpus = pickle.loads(kept.read_bytes())  # noqa: S301 - our own file
         if saved_names == names:
-            return corpus  # type: ignore[no-any-return]
+            return cast(Corpus, corpus)
     corpus = corpora.read(packages)
     kept.write_bytes(pickle.dumps((names, corpus)))
     return corpus

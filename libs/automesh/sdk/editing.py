@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -147,8 +148,7 @@ class Editor:
             self._change(lambda content: content.__delitem__(slice(first, last)))
         for begin in range(0, len(text), PIECE):
             piece = text[begin : begin + PIECE]
-            place = first
-            self._change(lambda content, place=place, piece=piece: content.insert(place, piece))  # type: ignore[misc]
+            self._change(partial(_insert, first, piece))
             first += len(piece.encode())
 
     def show(self, state: bytes) -> None:
@@ -324,3 +324,7 @@ async def _requests(waiting: asyncio.Queue[pb.EditDocumentRequest | None]) -> As
 def _pairs(error: grpc.aio.AioRpcError) -> Sequence[tuple[str, object]]:
     trailing: Any = error.trailing_metadata() or ()  # the stubs do not say that its items are pairs
     return list(trailing)
+
+
+def _insert(place: int, piece: str, content: Text) -> None:
+    content.insert(place, piece)

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from functools import partial
+from typing import IO, Any, Protocol, cast
 
 import zstandard
 
@@ -53,7 +54,7 @@ def zip_entries(scratch: SealedScratch) -> Entries:
     def entries() -> Iterator[Entry]:
         for index, info in enumerate(archive.infolist()):
             if not info.is_dir():
-                yield Entry(index, _zip_name(info), lambda info=info: archive.open(info), _zip_wrong(info))  # type: ignore[misc]
+                yield Entry(index, _zip_name(info), partial(archive.open, info), _zip_wrong(info))
 
     return entries
 
@@ -66,7 +67,7 @@ def tar_entries(scratch: SealedScratch, unpacked: Callable[[IO[bytes]], IO[bytes
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo, errors="surrogateescape") as archive:
             for index, info in enumerate(archive):
                 if not info.isdir():
-                    yield Entry(index, info.name, lambda info=info: _tar_file(archive, info), _tar_wrong(info))  # type: ignore[misc]
+                    yield Entry(index, info.name, partial(_tar_file, archive, info), _tar_wrong(info))
             stream.finish()
 
     return entries
@@ -79,7 +80,7 @@ def plain(file: IO[bytes]) -> IO[bytes]:
 
 def gunzipped(file: IO[bytes]) -> IO[bytes]:
     """Of gzip."""
-    return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    return cast(IO[bytes], gzip.GzipFile(fileobj=file))
 
 
 def unzstd(file: IO[bytes]) -> IO[bytes]:
@@ -128,7 +129,7 @@ class _TarInfo(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         if self.type in _HEADERS and self.size > _MAX_HEADER:
             raise tarfile.ReadError(f"a header has {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
+        return super()._proc_member(archive)  # type: ignore[misc] # typeshed does not know it
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -82,7 +82,7 @@ class _Zip:
 class _TarGz:
     def __init__(self, sink: _Sink) -> None:
         self._gzip = gzip.GzipFile(fileobj=sink, mode="wb", mtime=0)
-        self._archive = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._archive = tarfile.open(fileobj=self._gzip, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - closed at the end of the archive
 
     def add(self, path: str, modified_at: datetime, content: bytes) -> None:
         info = tarfile.TarInfo(path)

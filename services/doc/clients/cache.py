@@ -77,8 +77,8 @@ class RedisCache:
     ) -> AsyncIterator[RedisCache]:
         """Connects when it is first asked. `timeout_s` is what a call takes at most."""
         import redis.asyncio as redis  # noqa: PLC0415 - only where there is one
-        from redis.asyncio.retry import Retry  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415 - the same
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - the same
 
         client = redis.Redis.from_url(
             url,

@@ -68,9 +68,9 @@ class _Folder:
             tree = Tree()
             for name, child in self.children.items():
                 if isinstance(child, _Folder):
-                    tree.add(name.encode(), 0o040000, child.written(write))  # type: ignore[arg-type]
+                    tree.add(name.encode(), 0o040000, child.written(write))  # type: ignore[arg-type] # ids are bytes
                 else:
-                    tree.add(name.encode(), 0o100644, child)  # type: ignore[arg-type]
+                    tree.add(name.encode(), 0o100644, child)  # type: ignore[arg-type] # the same
             self.object_id = write(tree)
         return self.object_id
 
@@ -94,7 +94,7 @@ class _PackWriter:
             self._root.set(path, self._write(Blob.from_string(content)))
         made = Commit()
         made.tree = self._root.written(self._write)
-        made.parents = [self._head] if self._head else []  # type: ignore[list-item]
+        made.parents = [self._head] if self._head else []  # type: ignore[list-item] # the same
         made.author = made.committer = _identity(commit.author)
         made.author_time = made.commit_time = int(commit.time.timestamp())
         offset = commit.time.utcoffset()

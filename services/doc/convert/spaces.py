@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Literal
 
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
@@ -105,8 +106,8 @@ def _rules_of(message: pb.SpaceRules) -> Rules:
     )
 
 
-def _span(message: pb.SpaceRules, name: str, default: timedelta) -> timedelta:
-    return times.span(getattr(message, name), field=f"space.rules.{name}") if message.HasField(name) else default  # type: ignore[arg-type]
+def _span(message: pb.SpaceRules, name: Literal["trash_retention", "review_after"], default: timedelta) -> timedelta:
+    return times.span(getattr(message, name), field=f"space.rules.{name}") if message.HasField(name) else default
 
 
 def _visibility(value: int) -> Visibility:

@@ -131,7 +131,7 @@ def _looked_at(exchange: asyncio.Future[Frame]) -> None:
 
 async def _exchange(process: asyncio.subprocess.Process, request: Frame) -> Frame:
     assert process.stdin is not None  # noqa: S101 - both are pipes
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdout is not None  # noqa: S101 - PIPE
     process.stdin.write(request.encoded())
     await process.stdin.drain()
     size = head_size(await process.stdout.readexactly(LENGTH_BYTES))

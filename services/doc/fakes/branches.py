@@ -82,7 +82,7 @@ class FakeBranchStore:
         path = ours or theirs
         base_path = theirs or ours
         assert path is not None  # noqa: S101 - one of both has it
-        assert base_path is not None  # noqa: S101
+        assert base_path is not None  # noqa: S101 - one of both has it
         return Sides(
             document_id=document_id,
             path=path.path,
