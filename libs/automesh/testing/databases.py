@@ -14,6 +14,7 @@ import pytest
 from automesh.local.postgres import ROLE, EmbeddedPostgres
 from automesh.local.redis import EmbeddedRedis
 from automesh.storage.postgres import Database
+from automesh.testing.memory import folder_in_memory
 from automesh.testing.postgres import Owner, PostgresForTests, Steps, owner_on
 from automesh.testing.settings import Settings
 
@@ -35,14 +36,14 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresForTe
         yield given
         _run(given.sweep())
         return
-    folder = tmp_path_factory.mktemp("postgres")
-    server = EmbeddedPostgres(folder / "data", folder / "run")
-    server.prepare()
-    (folder / "data" / "postgresql.auto.conf").write_text(_HASTY)  # read after the settings of its own
-    server.launch()
-    _run(server.ready())
-    yield PostgresForTests(server.admin_dsn, Owner(ROLE))
-    _run(server.stop())
+    with folder_in_memory(tmp_path_factory.mktemp("postgres")) as folder:
+        server = EmbeddedPostgres(folder / "data", folder / "run")
+        server.prepare()
+        (folder / "data" / "postgresql.auto.conf").write_text(_HASTY)  # read after the settings of its own
+        server.launch()
+        _run(server.ready())
+        yield PostgresForTests(server.admin_dsn, Owner(ROLE))
+        _run(server.stop())
 
 
 @pytest.fixture(scope="session")
