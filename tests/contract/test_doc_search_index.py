@@ -85,6 +85,17 @@ async def test_a_word_that_nobody_has_written_is_corrected(docs: Searched) -> No
     assert corrections == {"confgiuration": "configuration"}
 
 
+async def test_a_slip_in_a_word_of_mixed_case_is_one_in_the_word_and_not_in_its_humps(docs: Searched) -> None:
+    await docs.write("postgres.md", "# PostgreSQL\n\nPostgreSQL is a database.\n")
+    await docs.write("poster.md", "# A poster\n\nA poster on the wall.\n")
+    await docs.follow()
+
+    hits, corrections = await docs.found("PostgerSQL")
+
+    assert [hit.path for hit in hits] == ["postgres.md"]
+    assert corrections == {"postgersql": "postgresql"}
+
+
 async def test_a_word_that_is_there_is_never_corrected(docs: Searched) -> None:
     await docs.write("rare.md", "# Rare\n\nThe cofiguration of the moon.\n")
     for number in range(5):

@@ -12,7 +12,7 @@ from services.doc.domain.search.plan import Filters, Plan
 from services.doc.domain.search.ports import Embeddings, SearchIndex
 from services.doc.domain.search.question import MAX_WORDS, Question
 from services.doc.domain.search.spelling import SHORTEST, Vocabulary
-from services.doc.domain.search.tokens import known_tokens, parts
+from services.doc.domain.search.tokens import known_tokens, pieces
 
 MAX_PAIRS = 12
 MAX_CORRECTED = 8
@@ -79,19 +79,32 @@ class Planner:
 async def _correct(
     corpus: Corpus, word: str, known: Mapping[str, int], vocabulary: Vocabulary, reading: _Reading
 ) -> None:
-    """Of an identifier the parts that are nowhere."""
-    for part in dict.fromkeys(parts(word)):
-        if len(reading.corrections) >= MAX_CORRECTED:
-            return
-        if len(part) < SHORTEST or any(known.get(each, 0) for each in known_tokens(part)):
-            continue
-        near = await asyncio.to_thread(vocabulary.nearest, part)
-        there = await corpus.frequencies([known_tokens(each)[0] for each in near])
-        found = next((each for each in near if there.get(known_tokens(each)[0], 0)), None)
-        if found is not None:
-            reading.corrections[part] = found
-            reading.written[found] = None
-            reading.tokens |= dict.fromkeys(known_tokens(found))
+    """Of an identifier the parts that are nowhere; of a CamelCase word the whole, before what it is made of."""
+    for whole, humps in pieces(word):
+        if not await _corrected(corpus, whole, known, vocabulary, reading):
+            for hump in humps:
+                await _corrected(corpus, hump, known, vocabulary, reading)
+
+
+async def _corrected(
+    corpus: Corpus, part: str, known: Mapping[str, int], vocabulary: Vocabulary, reading: _Reading
+) -> bool:
+    """Whether another word was meant, which is looked for as well."""
+    if part in reading.corrections:
+        return True
+    if len(part) < SHORTEST or len(reading.corrections) >= MAX_CORRECTED:
+        return False
+    if any(known.get(each, 0) for each in known_tokens(part)):
+        return False
+    near = await asyncio.to_thread(vocabulary.nearest, part)
+    there = await corpus.frequencies([known_tokens(each)[0] for each in near])
+    found = next((each for each in near if there.get(known_tokens(each)[0], 0)), None)
+    if found is None:
+        return False
+    reading.corrections[part] = found
+    reading.written[found] = None
+    reading.tokens |= dict.fromkeys(known_tokens(found))
+    return True
 
 
 def _tokens(words: Sequence[str]) -> Iterator[str]:

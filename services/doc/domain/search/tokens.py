@@ -117,12 +117,15 @@ def _identifier(run: str) -> Iterator[str]:
 
 def parts(run: str) -> list[str]:
     """Words in lower case that an identifier is made of; those in CamelCase whole and one by one."""
-    found: list[str] = []
+    return [part for whole, humps in pieces(run) for part in (whole, *humps)]
+
+
+def pieces(run: str) -> list[tuple[str, list[str]]]:
+    """The words of an identifier in lower case, those in CamelCase with what they are made of."""
+    found: list[tuple[str, list[str]]] = []
     for piece in _PIECE.findall(run):
-        found.append(piece.lower())
         humps = _CAMEL.findall(piece)
-        if len(humps) > 1:
-            found += [hump.lower() for hump in humps]
+        found.append((piece.lower(), [hump.lower() for hump in humps] if len(humps) > 1 else []))
     return found
 
 
