@@ -74,6 +74,10 @@ class Editor:
         self._content = self._doc.get("content", type=Text)
         self._pending: dict[int, bytes] = {}
         """What is not durable yet, by number."""
+        self._saves: list[pb.EditDocumentRequest] = []
+        """Asked for, and not answered yet."""
+        self._place: pb.EditDocumentRequest | None = None
+        """What was shown last."""
         self._number = 0
         self._outgoing: asyncio.Queue[pb.EditDocumentRequest | None] | None = None
         self._refused = ""
@@ -153,15 +157,21 @@ class Editor:
 
     def show(self, state: bytes) -> None:
         """Where one is, for the others to see; at most 4 KiB."""
-        self._send(pb.EditDocumentRequest(presence=pb.Presence(state=state)))
+        self._place = pb.EditDocumentRequest(presence=pb.Presence(state=state))
+        self._send(self._place)
 
     async def save(self, message: str = "", *, timeout_s: float = 30.0) -> str:
         """Cuts a revision; which one. Raises ValidationError with what it was refused for, TimeoutError."""
-        await self.settled(timeout_s=timeout_s)
-        wanted, self._cut, self._unfit = self._number, -1, ""
-        self._send(pb.EditDocumentRequest(save=pb.Save(message=message)))
+        save = pb.EditDocumentRequest(save=pb.Save(message=message))
         async with asyncio.timeout(timeout_s):
-            await self._until(lambda: self._cut >= wanted or bool(self._unfit))
+            await self._all_durable()
+            wanted, self._cut, self._unfit = self._number, -1, ""
+            self._saves.append(save)
+            try:
+                self._send(save)
+                await self._until(lambda: self._cut >= wanted or bool(self._unfit))
+            finally:
+                self._saves.remove(save)
         if self._unfit:
             raise ValidationError(self._unfit, field="content")
         return self.revision
@@ -169,9 +179,7 @@ class Editor:
     async def settled(self, *, timeout_s: float = 30.0) -> None:
         """Returns once all own changes are durable. Raises ValidationError when some are refused, TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            await self._until(lambda: not self._pending or bool(self._refused))
-        if self._refused:
-            raise ValidationError(self._refused, field="content")
+            await self._all_durable()
 
     async def start_over(self) -> str:
         """Puts one's own text aside, and begins again with what the service has; returns the text that was put aside.
@@ -194,6 +202,11 @@ class Editor:
             self._changed.clear()
             await self._wait()
 
+    async def _all_durable(self) -> None:
+        await self._until(lambda: not self._pending or bool(self._refused))
+        if self._refused:
+            raise ValidationError(self._refused, field="content")
+
     # ------------------------------------------------------------------ the stream
     def _change(self, do: Callable[[Text], None]) -> None:
         before = self._doc.get_state()
@@ -205,7 +218,7 @@ class Editor:
         self._notify()
 
     def _send(self, request: pb.EditDocumentRequest) -> None:
-        """While there is no connection, updates wait in `_pending`; all else is of the moment."""
+        """While there is no connection, nothing: each new stream begins with all that still matters."""
         if self._outgoing is not None:
             self._outgoing.put_nowait(request)
 
@@ -234,8 +247,10 @@ class Editor:
         vector = self._doc.get_state() if self._begun else b""
         join = pb.Join(document_id=self._document_id, branch=self._branch, state_vector=vector)
         self._outgoing.put_nowait(pb.EditDocumentRequest(join=join))
-        for number, update in self._pending.items():  # what arrived already does no harm
+        for number, update in self._pending.items():  # what arrived already does no harm, here and below
             self._outgoing.put_nowait(_numbered(number, update))
+        for request in (*self._saves, *([self._place] if self._place else ())):
+            self._outgoing.put_nowait(request)
         call = self._stub.EditDocument(_requests(self._outgoing), metadata=await self._connection.metadata())
         try:
             yield call
@@ -265,7 +280,8 @@ class Editor:
         self._doc.apply_update(update)
 
     def _saved(self, saved: pb.Saved) -> None:
-        self.revision, self._cut, self._unfit = saved.revision_id, max(saved.acknowledged, self._before), ""
+        self.revision, self._cut = saved.revision_id, max(saved.acknowledged, self._before)
+        self._lost = self._unfit = ""
 
     def _acknowledged(self, number: int) -> None:
         for each in [each for each in self._pending if each <= number]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from automesh.core.errors import AutomationError, NotFound, ValidationError
+from automesh.doc.v1 import document_service_pb2
 from automesh.sdk.editing import Editor, SaveState
 from automesh.storage.postgres import ENGINE
 from automesh.testing.orchestrator import FakeConnection
 from automesh.testing.postgres import PostgresForTests
 from tests.integration.doc.doc_house import Served, doc_service
-from tests.integration.doc.doc_house_editing import line_to
+from tests.integration.doc.doc_house_editing import editing, line_to
 
 pytestmark = pytest.mark.postgres
 EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "edit_together.py"
@@ -103,6 +104,50 @@ async def test_what_was_written_without_a_connection_is_kept(slow: Served) -> No
         await ann.changed()
         await ann.save()
     assert (await slow.read(made.document_id)).content == "one\ntwo\nthree\nfour\n"
+
+
+async def test_a_save_that_is_asked_for_while_the_connection_breaks_comes_with_its_message(slow: Served) -> None:
+    made = await slow.write(content="one\n")
+    async with (
+        editing(slow, made.document_id, "bob"),  # while somebody is there, only a save makes a revision
+        line_to(slow) as line,
+        Editor(await connection(slow), made.document_id) as ann,
+    ):
+        ann.insert(4, "two\n")
+        await ann.settled()
+        line.cut()  # the editor does not know yet, and sends it on the stream that is gone
+        line.mend()
+        revision = await ann.save("while it broke")
+        ann.insert(8, "three\n")
+        await ann.settled()
+        line.cut()
+        await ann.changed()  # now it knows, and has no stream to send it on
+        line.mend()
+        await ann.save("while it was broken")
+        ann.insert(14, "four\n")
+        await ann.save()  # what was answered is not asked for again
+    listed = await (await slow.documents()).ListRevisions(
+        document_service_pb2.ListRevisionsRequest(document_id=made.document_id)
+    )
+    messages = [each.message for each in listed.revisions]
+    assert messages[:3] == ["edited together", "while it was broken", "while it broke"]
+    assert revision == listed.revisions[2].revision_id
+
+
+async def test_the_others_see_where_one_is_after_a_broken_connection_too(slow: Served) -> None:
+    made = await slow.write()
+    async with (
+        editing(slow, made.document_id, "bob") as bob,
+        line_to(slow) as line,
+        Editor(await connection(slow), made.document_id) as ann,
+    ):
+        ann.show(b"line 1")
+        await bob.until(lambda each: bool(each.of("presence")))
+        line.cut()
+        ann.show(b"line 7")
+        await bob.until(lambda each: each.of("presence")[-1].presence.gone)
+        line.mend()
+        await bob.until(lambda each: each.of("presence")[-1].presence.state == b"line 7")
 
 
 async def test_a_text_that_the_space_refuses_is_durable_but_not_saved_until_it_is_mended(slow: Served) -> None:
