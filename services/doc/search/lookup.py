@@ -24,7 +24,8 @@ from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Hit, Plan, Title
 from services.doc.search.folder import LINKS, PAGES, SECTIONS, View
 
-TARGETS = 50
+TARGETS = 20
+"""Pages that others call by the words; more of them are slower to find and make no order better."""
 MAX_TITLES = 200
 
 Clause = tuple[Occur, Query]
@@ -37,6 +38,8 @@ class Lookup:
         self._view, self._plan = view, plan
         self._sections = view.schemas[SECTIONS]
         self._pages = view.schemas[PAGES]
+        self._addresses: dict[int, tantivy.DocAddress] = {}
+        """Where pages are that were found already."""
 
     def hits(self, offset: int, limit: int) -> Sequence[Hit]:
         """A page of what fits, best first."""
@@ -85,7 +88,7 @@ class Lookup:
         addresses = [address for _, address in found]
         if not addresses:
             return [], frozenset()
-        pages = [int(page or 0) for page in self._view.pages.fast_field_values("page", addresses)]
+        pages = self._numbers(addresses)
         exacts = self._view.pages.fast_field_values("exact", addresses)
         scored = [(page, score) for page, (score, _) in zip(pages, found, strict=True)]
         wanted = self._plan.exact
@@ -124,17 +127,21 @@ class Lookup:
 
     def _numbered(self, query: Query, limit: int) -> Sequence[tuple[int, float]]:
         found = self._view.pages.search(query, limit, count=False).hits
-        if not found:
+        pages = self._numbers([address for _, address in found])
+        return [(page, score) for (score, _), page in zip(found, pages, strict=True)]
+
+    def _numbers(self, addresses: list[tantivy.DocAddress]) -> Sequence[int]:
+        if not addresses:
             return []
-        pages = self._view.pages.fast_field_values("page", [address for _, address in found])
-        return [(int(page or 0), score) for (score, _), page in zip(found, pages, strict=True)]
+        pages = [int(page or 0) for page in self._view.pages.fast_field_values("page", addresses)]
+        self._addresses.update(zip(pages, addresses, strict=True))
+        return pages
 
     def _hit(self, ranked: Ranked, addresses: Sequence[tantivy.DocAddress]) -> Hit | None:
-        query = Query.term_query(self._pages, "page", ranked.page)
-        found = self._view.pages.search(query, 1, count=False).hits
-        if not found:  # it went a moment ago
+        address = self._addresses.get(ranked.page) or self._address(ranked.page)
+        if address is None:  # it went a moment ago
             return None
-        document_id, space, path, title, tags, changed = _shown(self._view.pages, found[0][1])
+        document_id, space, path, title, tags, changed = _shown(self._view.pages, address)
         heading, anchor, text = self._best_section(ranked, addresses)
         return Hit(
             document_id=document_id,
@@ -148,6 +155,10 @@ class Lookup:
             text=text,
             score=ranked.score,
         )
+
+    def _address(self, page: int) -> tantivy.DocAddress | None:
+        found = self._view.pages.search(Query.term_query(self._pages, "page", page), 1, count=False).hits
+        return found[0][1] if found else None
 
     def _best_section(self, ranked: Ranked, addresses: Sequence[tantivy.DocAddress]) -> tuple[str, str, str]:
         if ranked.section is not None:
