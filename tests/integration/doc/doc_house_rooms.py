@@ -133,13 +133,13 @@ class RoomEditor:
     async def until(self, check: Callable[[], object]) -> None:
         async with asyncio.timeout(LIMIT_S):
             while not check():
+                if self.error is not None:
+                    raise self.error
                 self._changed.clear()
                 await self._changed.wait()
 
-    async def next(self) -> None:
-        """Until something is told."""
-        self._changed.clear()
-        await self._changed.wait()
+    async def told_more_than(self, count: int) -> None:
+        await self.until(lambda: len(self.told) > count)
 
     async def _read(self, session: Session) -> None:
         try:
@@ -161,7 +161,9 @@ async def together(editors: Sequence[RoomEditor]) -> None:
         await editor.settled()
     async with asyncio.timeout(LIMIT_S):
         while len({str(editor) for editor in editors}) > 1:
-            waits = [asyncio.create_task(editor.next()) for editor in editors]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
+            # How much was told is counted with the texts: what is told before the tasks start must not be missed.
+            waits = [asyncio.create_task(editor.told_more_than(len(editor.told))) for editor in editors]
+            done, others = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in others:
                 wait.cancel()
+            await asyncio.gather(*done)
