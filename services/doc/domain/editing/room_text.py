@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -47,15 +47,16 @@ class RoomText:
         """For somebody who has what the vector says. Raises UpdateMalformed, RoomBeganAnew."""
         return await self._texts.standing(self.room.room_id, state_vector, self.room.founder)
 
-    async def catch_up(self, before: int = 0) -> bool:
-        """Reads what other replicas have added; whether there was something."""
+    async def catch_up(self, own: Mapping[int, bytes] | None = None) -> bool:
+        """Reads what other replicas have added; whether there was something. `own`: what is in memory, by sequence."""
         room, found = await self._store.after(self.room.tenant_id, self.room.room_id, self.seen)
-        updates = [each for each in found if not before or each.sequence < before]
-        if updates:
-            await self._texts.take(room.room_id, [each.update for each in updates])
-            self._count([each.update for each in updates])
-        self._note(room, updates)
-        return bool(updates)
+        # Not by sequence alone: what stands where one's own was may stand for many that others wrote, too.
+        new = [each.update for each in found if (own or {}).get(each.sequence) != each.update]
+        if new:
+            await self._texts.take(room.room_id, new)
+            self._count(new)
+        self._note(room, found, new)
+        return bool(new)
 
     async def keep(self, updates: Sequence[bytes], authors: Sequence[str]) -> Sequence[Verdict]:
         """Makes those durable that are fine, all or none: when this returns they are. `authors`: one for each."""
@@ -65,11 +66,12 @@ class RoomText:
         if fine:
             names = list(dict.fromkeys(reversed(wrote)))[::-1]  # the last one last
             room = await self._store.append(self.room.tenant_id, self.room.room_id, fine, authors=names)
-            first = room.sequence - len(fine) + 1
-            if first > self.seen + 1:
-                await self.catch_up(before=first)
-            self.moved(room, room.sequence)
             self._count(fine)
+            own = dict(enumerate(fine, room.sequence - len(fine) + 1))
+            if min(own) == self.seen + 1:
+                self.moved(room, room.sequence)
+            else:
+                await self.catch_up(own)
         return verdicts
 
     async def squash(self) -> None:
@@ -92,7 +94,7 @@ class RoomText:
         room, updates = await self._store.after(self.room.tenant_id, self.room.room_id, 0)
         await self._texts.load(room.room_id, [each.update for each in updates])
         self._ready = True
-        self._note(room, [each for each in updates if each.sequence > self.seen])
+        self._note(room, updates, [each.update for each in updates if each.sequence > self.seen])
         self._small = self._small_bytes = 0
         self._count([each.update for each in updates[1:]])
 
@@ -124,12 +126,11 @@ class RoomText:
         if fine:
             await self._texts.take(self.room.room_id, fine)
 
-    def _note(self, room: Room, updates: Sequence[KeptUpdate]) -> None:
-        self.room = room
-        for each in updates:
-            if self._begun:
-                self._tell(each.update)
-            self.seen = max(self.seen, each.sequence)
+    def _note(self, room: Room, found: Sequence[KeptUpdate], new: Sequence[bytes]) -> None:
+        self.moved(room, max((each.sequence for each in found), default=0))
+        if self._begun:
+            for update in new:
+                self._tell(update)
         self._begun = True
 
     def _count(self, updates: Sequence[bytes]) -> None:
