@@ -78,6 +78,9 @@ def test_a_bomb_of_aliases_is_refused_at_its_first_alias() -> None:
         ("{a: 1}: b\n{c: ]", "line"),
         ("a: 9999-99-99", "no YAML"),
         ("? [a]\n: b", "line"),
+        ('title: "a\\0b"', "U+0000"),
+        ('a: [{"\\ud83d": 1}]', "U+D83D"),
+        ("order: 0x" + "f" * 1_000, "1000 bits"),
     ],
 )
 def test_nonsense_is_refused_with_its_place(yaml: str, words: str) -> None:

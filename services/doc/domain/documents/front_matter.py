@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,10 @@ from automesh.core.errors import ValidationError
 MAX_BYTES = 64 * 1024
 MAX_NODES = 5_000
 MAX_DEPTH = 20
+MAX_BITS = 1_000
+"""Of a whole number."""
 FENCE = "---"
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def read(content: str) -> FrontMatter:
             f"front matter must be names with values, for example `title: Start`, not a {type(values).__name__}",
             field="content",
         )
-    return FrontMatter({str(name): _plain(value) for name, value in values.items()}, body_line)
+    return FrontMatter(_plain(values), body_line)
 
 
 def body_of(content: str) -> str:
@@ -104,14 +108,29 @@ def _block(content: str) -> tuple[str, int] | None:
 
 def _plain(value: Any) -> Any:
     """As JSON has it: dates become text, numbers that JSON lacks become text as well."""
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, dict):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {_text(str(name)): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(each) for each in value]
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.hex()
+    if isinstance(value, int | float):
+        return _number(value)
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _number(value: float) -> float | str:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise ValidationError(f"front matter has a whole number of more than {MAX_BITS} bits", field="content")
+    return value if math.isfinite(value) else str(value)
+
+
+def _text(value: str) -> str:
+    """YAML can write characters that no text has: "\\0" and "\\ud83d"."""
+    if found := _NO_TEXT.search(value):
+        raise ValidationError(
+            f"front matter has U+{ord(found[0]):04X}, which is no character by itself: leave it out", field="content"
+        )
     return value
