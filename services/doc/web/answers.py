@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from email.utils import quote as quoted
 from typing import Any
@@ -17,7 +19,7 @@ PAGE_CSP = (
 )
 FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 """Of what people have uploaded: a drawing shows, and runs nothing."""
-FOR_EVER, ASK_AGAIN = "max-age=31536000, immutable", "no-cache"
+FOR_EVER, ASK_AGAIN, NEVER = "max-age=31536000, immutable", "no-cache", "no-store"
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/svg+xml", "text/plain"})
 """Types of uploaded files that browsers show; all others are downloaded."""
 _SHARED = (
@@ -28,33 +30,56 @@ _SHARED = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
 )
+PIECE = 64 * 1024
+"""A large file goes out in such pieces: a slow reader holds some of these, not of the store's chunks."""
+PATIENCE_S = 60.0
+"""A reader who has taken no piece for so long is let go."""
 _STS = (b"strict-transport-security", b"max-age=31536000")
 
 
 @dataclass(slots=True)
 class Answer:
-    """`body` whole, or in `chunks` of `length` bytes together."""
+    """`body` whole, or in `chunks` of `length` bytes together; without either, what HEAD says of so long an answer."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncGenerator[bytes] | None = None
     length: int = 0
 
-    async def send(self, send: Any, *, head: bool, secure: bool) -> None:
-        """Over ASGI."""
-        length = self.length if self.chunks is not None else len(self.body)
+    async def send(self, receive: Any, send: Any, *, head: bool, secure: bool) -> None:
+        """Over ASGI. Raises TimeoutError when a reader takes nothing, and what `chunks` raises."""
         headers = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in self.headers]
         if self.status != 304:  # noqa: PLR2004 - Not Modified
-            headers.append((b"content-length", str(length).encode()))
+            headers.append((b"content-length", str(self.length or len(self.body)).encode()))
         headers += [*_SHARED, _STS] if secure else _SHARED
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        if self.chunks is None or head:
+        if self.chunks is None:
             await send({"type": "http.response.body", "body": b"" if head else self.body})
-            return
-        async for chunk in self.chunks:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        else:
+            await _stream(self.chunks, receive, send)
+
+
+async def _stream(chunks: AsyncGenerator[bytes], receive: Any, send: Any) -> None:
+    """Ends early when the reader has gone: the server takes what is sent then, and throws it away."""
+    gone = asyncio.create_task(_gone(receive))
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                for start in range(0, len(chunk), PIECE):
+                    if gone.done():
+                        return
+                    async with asyncio.timeout(PATIENCE_S):
+                        piece = chunk[start : start + PIECE]
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _gone(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass  # a body that nobody asked for
 
 
 def file_headers(file: ReleaseFile, *, private: bool, hashed: bool) -> list[tuple[str, str]]:
@@ -75,9 +100,9 @@ def file_headers(file: ReleaseFile, *, private: bool, hashed: bool) -> list[tupl
     return [*headers, ("content-type", "application/octet-stream"), ("content-disposition", disposition)]
 
 
-def moved(location: str, status: int = 301) -> Answer:
+def moved(location: str, status: int = 301, *, kept: str = ASK_AGAIN) -> Answer:
     """Somewhere else; `location` is quoted already."""
-    return Answer(status, [("location", location), ("cache-control", ASK_AGAIN)])
+    return Answer(status, [("location", location), ("cache-control", kept)])
 
 
 def plain_page(status: int, title: str, words: str, extra: Sequence[tuple[str, str]] = ()) -> Answer:
@@ -91,7 +116,7 @@ def plain_page(status: int, title: str, words: str, extra: Sequence[tuple[str, s
     )
     headers = [
         ("content-type", "text/html; charset=utf-8"),
-        ("cache-control", "no-store"),
+        ("cache-control", NEVER),
         ("content-security-policy", PAGE_CSP),
         ("x-robots-tag", "noindex"),
     ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from services.doc.domain.publishing.addresses import KEY
 
 MAX_PATH, MAX_QUERY = 4096, 4096
 COOKIE = "automesh_site"
-_COOKIE = re.compile(rf"(?:^|;\s*){COOKIE}=([A-Za-z0-9_-]+)")
+_COOKIE = re.compile(rf"(?:^|;\s*){COOKIE}=([A-Za-z0-9_-]+)(?:\s*;|\s*$)")
+_KEY = re.compile(rf"(?:^|&){KEY}=([A-Za-z0-9_-]+)(?:&|$)")
 _ROBOT = re.compile(
     r"bot\b|crawl|spider|slurp|archiver|monitor|curl/|wget/|python-|httpx|go-http|java/|headless|lighthouse|preview|scan",
     re.IGNORECASE,
@@ -33,7 +35,7 @@ class Asking:
     @classmethod
     def of(cls, scope: Any, *, trust_forwarded: bool) -> Asking:
         """Of an ASGI scope."""
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope["headers"])
         peer = (scope.get("client") or ("", 0))[0]
         if trust_forwarded and (forwarded := headers.get("x-forwarded-for")):
             peer = forwarded.rpartition(",")[2].strip()
@@ -51,10 +53,9 @@ class Asking:
 
     @property
     def key(self) -> str:
-        """The key of a link; empty without one."""
-        if KEY not in self.query or len(self.query) > MAX_QUERY:
-            return ""
-        return parse_qs(self.query, max_num_fields=20).get(KEY, [""])[0]
+        """The key of a link, of the characters that keys have; empty without one."""
+        found = _KEY.search(self.query) if len(self.query) <= MAX_QUERY else None
+        return found[1] if found else ""
 
     @property
     def cookie(self) -> str:
@@ -89,6 +90,15 @@ class Asking:
         """Whether the asker has what the tag stands for, compressed or not."""
         told = self.headers.get("if-none-match", "")
         return told.strip() == "*" or f'"{etag}"' in told or f'"{etag}-gzip"' in told
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By name, the last of each; but HTTP/2 sends cookies one by one."""
+    headers: dict[str, str] = {}
+    for raw, value in pairs:
+        name, said = raw.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]}; {said}" if name == "cookie" and name in headers else said
+    return headers
 
 
 def decoded(raw: bytes) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from services.doc.domain.publishing.errors import BadLink
 from services.doc.domain.publishing.links import LinkKeys, release_scope, site_scope
 from services.doc.domain.publishing.ports import PageViews, Served
 from services.doc.domain.publishing.site import ReleaseFile
-from services.doc.web.answers import Answer, file_headers, moved, plain_page
+from services.doc.web.answers import ASK_AGAIN, NEVER, Answer, file_headers, moved, plain_page
 from services.doc.web.asking import COOKIE, Asking
 from services.doc.web.metrics import REQUESTS, SECONDS
 from services.doc.web.shelf import Shelf
@@ -52,7 +53,11 @@ class SiteListener:
             log.exception("unforeseen error", path=scope["raw_path"][:200])
             answer = plain_page(500, "Something went wrong", "It is our fault, and it is written down.")
         REQUESTS.labels(str(answer.status)).inc()
-        await answer.send(send, head=asking.method == "HEAD", secure=self._addresses.secure)
+        try:
+            await answer.send(receive, send, head=asking.method == "HEAD", secure=self._addresses.secure)
+        except (AutomationError, TimeoutError) as error:
+            log.warning("an answer broke off", path=scope["raw_path"][:200], error=str(error) or type(error).__name__)
+            raise  # the connection breaks: the reader shall not take a part for the whole
 
     async def _answer(self, asking: Asking) -> Answer:
         if asking.method not in {"GET", "HEAD"}:
@@ -63,14 +68,11 @@ class SiteListener:
         if place is None:
             return await self._outside(asking)
         served = await self._served(place)
-        if served is None:
-            return _nothing()
-        if not served.public:
-            scope = release_scope(place.release_id) if place.release_id else site_scope(place.tenant_id, place.space)
-            refused = self._admit(asking, place, scope)
+        if served is None or not served.public:
+            refused = self._admit(asking, place)
             if refused is not None:
                 return refused
-        return await self._serve(asking, place, served)
+        return await self._serve(asking, place, served) if served else _nothing()
 
     async def _outside(self, asking: Asking) -> Answer:
         """What belongs to no site."""
@@ -79,9 +81,8 @@ class SiteListener:
             sites = await self._shelf.public_sites(MAX_SITEMAPS)
             lines = [f"Sitemap: {self._addresses.site(*site)}sitemap.xml" for site in sites]
             body = "\n".join(["User-agent: *", f"Disallow: /{PREVIEW}/", *lines, ""])
-            return Answer(
-                200, [("content-type", "text/plain; charset=utf-8"), ("cache-control", "no-cache")], body.encode()
-            )
+            kind = ("content-type", "text/plain; charset=utf-8")
+            return Answer(200, [kind, ("cache-control", ASK_AGAIN)], body.encode())
         if self._addresses.place(asking.host, f"{path}/") is not None and not path.endswith("/"):
             return moved(_with_query(quote(f"{path}/"), asking), 308)
         return _nothing()
@@ -91,29 +92,24 @@ class SiteListener:
             return await self._shelf.release(place.release_id)
         return await self._shelf.current(place.tenant_id, place.space)
 
-    def _admit(self, asking: Asking, place: Place, scope: str) -> Answer | None:
-        """None: come in. A link leaves a cookie for this site alone, and its key goes out of the address."""
-        if asking.key:
-            try:
-                ends = self._keys.check(asking.key, scope)
-            except BadLink as error:
-                return plain_page(403, "This link does not open it", error.message)
-            answer = moved(quote(place.base + place.path), 303)
-            secure = "; Secure" if self._addresses.secure else ""
-            expires = ends.strftime("%a, %d %b %Y %H:%M:%S GMT")
-            cookie = f"{COOKIE}={asking.key}; Path={place.base}; Expires={expires}; HttpOnly; SameSite=Lax{secure}"
-            answer.headers += [("set-cookie", cookie), ("cache-control", "no-store")]
-            return answer
+    def _admit(self, asking: Asking, place: Place) -> Answer | None:
+        """None: come in. A link leaves a cookie for this site alone, and its key goes out of the address.
+
+        What is not there is refused in the same words: strangers do not learn which spaces there are.
+        """
+        scope = release_scope(place.release_id) if place.release_id else site_scope(place.tenant_id, place.space)
         try:
-            self._keys.check(asking.cookie, scope)
-        except BadLink:
-            return plain_page(
-                401,
-                "Not for everybody",
-                "Ask for a link: whoever may read the space can make one, and it opens this for a while.",
-                [("www-authenticate", "Link")],
-            )
-        return None
+            ends = self._keys.check(asking.key or asking.cookie, scope)
+        except BadLink as error:
+            return plain_page(403, "This link does not open it", error.message) if asking.key else _nothing()
+        if not asking.key:
+            return None
+        answer = moved(quote(place.base + place.path), 303, kept=NEVER)
+        secure = "; Secure" if self._addresses.secure else ""
+        expires = ends.strftime("%a, %d %b %Y %H:%M:%S GMT")
+        cookie = f"{COOKIE}={asking.key}; Path={place.base}; Expires={expires}; HttpOnly; SameSite=Lax{secure}"
+        answer.headers.append(("set-cookie", cookie))
+        return answer
 
     async def _serve(self, asking: Asking, place: Place, served: Served) -> Answer:
         path = place.path
@@ -154,7 +150,8 @@ class SiteListener:
         body = await self._shelf.body(served, file)
         if body.content is None:
             headers.append(("etag", f'"{etag}"'))
-            return Answer(200, headers, chunks=self._shelf.chunks(body), length=file.size)
+            chunks = None if asking.method == "HEAD" else await _begun(self._shelf.chunks(body))
+            return Answer(200, headers, chunks=chunks, length=file.size)
         headers.append(("vary", "accept-encoding"))
         if body.gzip and asking.takes_gzip:
             headers += [("content-encoding", "gzip"), ("etag", f'"{etag}-gzip"')]
@@ -163,8 +160,25 @@ class SiteListener:
         return Answer(200, [*headers, ("etag", f'"{etag}"')], content)
 
 
+async def _begun(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """The same with its first chunk at hand: that a file is lost is found before its answer begins."""
+    first = await anext(chunks, b"")
+
+    async def whole() -> AsyncGenerator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return whole()
+
+
 def _nothing() -> Answer:
-    return plain_page(404, "Not found", "There is no site at this address, or nothing of it is published.")
+    return plain_page(
+        404,
+        "Nothing to be seen here",
+        "No site is published at this address, or it is not for everybody: whoever may read its space can make a link "
+        "that opens it for a while.",
+    )
 
 
 def _failed(error: AutomationError) -> Answer:

@@ -15,7 +15,10 @@ FRESH_S = 1.0
 """What readers see is looked at so often at least; `forget` makes it at once."""
 STALE_S = 300.0
 """While the database is away, a site that was looked at lately is shown as it was then."""
-MAX_POINTERS, MAX_FILES, MAX_BODIES = 2_000, 20_000, 64 * 1024 * 1024
+MAX_POINTERS, MAX_FILES, MAX_BODIES = 2_000, 8 * 1024 * 1024, 64 * 1024 * 1024
+"""How many, and bytes: what strangers ask for by long names that are not there must not fill the memory."""
+ENTRY = 300
+"""Bytes of an entry without its path or content, roughly."""
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -73,7 +76,7 @@ class Shelf:
         kept = self._files.get((served.release_id, path))
         if kept is None:
             kept = (await self._sites.file(served, path),)
-            self._files.set((served.release_id, path), kept)
+            self._files.set((served.release_id, path), kept, len(path) + ENTRY)
         return kept[0]
 
     async def body(self, served: Served, file: ReleaseFile) -> Body:
@@ -82,7 +85,7 @@ class Shelf:
         body = self._bodies.get(key)
         if body is None:
             body = await self._sites.body(*key)
-            self._bodies.set(key, body, len(body.content or b"") + 200)
+            self._bodies.set(key, body, len(body.content or b"") + ENTRY)
         return body
 
     def chunks(self, body: Body) -> AsyncIterator[bytes]:

@@ -89,7 +89,7 @@ async def test_a_preview_leaves_readers_where_they_are_and_opens_by_a_link(site:
     assert preview.state == site_pb2.RELEASE_STATE_READY, preview.failure
     assert (await site.get("/handbook/draft.html")).status_code == 404
     path = preview.url.removeprefix(site.url)
-    assert (await site.get(f"{path}draft.html")).status_code == 401
+    assert (await site.get(f"{path}draft.html")).status_code == 404
     stub = await site.sites()
     link = await stub.GetPreviewLink(pb.GetPreviewLinkRequest(space="handbook", release_id=preview.release_id))
     assert link.ttl.seconds == 3600
@@ -109,7 +109,12 @@ async def test_a_preview_leaves_readers_where_they_are_and_opens_by_a_link(site:
 async def test_a_site_that_is_not_public_opens_by_its_own_link_only(site: Published) -> None:
     await site.choose(public=False)
     release = await site.publish()
-    assert (await site.get("/handbook/")).status_code == 401
+    stranger = await site.get("/handbook/")
+    assert stranger.status_code == 404
+    assert stranger.text == (await site.get("/no-such-space/")).text
+    assert "make a link" in stranger.text
+    made_up = [await site.get(f"{path}?~key=made-up") for path in ("/handbook/", "/no-such-space/")]
+    assert [answer.status_code for answer in made_up] == [403, 403]
     stub = await site.sites()
     wrong = (await stub.GetPreviewLink(pb.GetPreviewLinkRequest(space="handbook", release_id=release.release_id))).url
     key = wrong.partition("?")[2]

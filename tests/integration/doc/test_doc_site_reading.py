@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from automesh.doc.v1 import site_service_pb2 as pb
 from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.spaces.access import Person
 from tests.integration.doc.doc_house_sites import BROWSER, Published, publishing
@@ -42,6 +43,7 @@ MISCHIEF = (
     "/",
     "/handbook/" + "a" * 5000,
 )
+LARGE = bytes(range(256)) * 4000
 ANN = Person(tenant_id="default", user="ann")
 
 
@@ -160,6 +162,45 @@ async def test_a_path_that_means_mischief_leads_nowhere(site: Published) -> None
     for path in MISCHIEF:
         async with raw(site, f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()) as status:
             assert int(status.split()[1]) in {400, 404, 414}, (path, status)
+
+
+async def test_a_key_that_is_none_of_ours_is_none(site: Published) -> None:
+    for path in (
+        "/handbook?~key=a%0d%0aset-cookie:%20x=y",
+        "/handbook/index.html?~key=%00",
+        "/handbook/?~key=x" + "&a" * 30,
+        "/handbook/?~key=" + "A" * 5000,
+    ):
+        for public in (True, False):
+            await site.choose(public=public)
+            answer = await site.get(path)
+            assert answer.status_code in {200, 301, 308, 403, 404}, (path, answer.status_code)
+            assert "key" not in answer.headers.get("location", "")
+
+
+async def test_a_link_opens_for_browsers_that_send_their_cookies_one_by_one(site: Published) -> None:
+    await site.choose(public=False)
+    link = (await (await site.sites()).GetPreviewLink(pb.GetPreviewLinkRequest(space="handbook"))).url
+    opened = await site.get(link)
+    assert opened.headers.get_list("cache-control") == ["no-store"]
+    ours = opened.headers["set-cookie"].partition(";")[0]
+    async with httpx.AsyncClient(base_url=site.url) as client:  # as HTTP/2 has it
+        crumbs = [("cookie", "before=1"), ("cookie", ours), ("cookie", "after=2")]
+        assert (await client.get("/handbook/", headers=crumbs)).status_code == 200
+
+
+async def test_a_large_file_that_is_lost_is_an_error_before_it_is_an_answer(site: Published) -> None:
+    await attach(site, "large.bin", LARGE)
+    await site.publish()
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        head = await client.head("/handbook/large.bin")
+    assert head.headers["content-length"] == str(len(LARGE))
+    assert (await site.get("/handbook/large.bin")).content == LARGE
+    for blob in (site.doc.folder / "blobs" / "doc" / "sites").iterdir():
+        blob.unlink()
+    lost = await site.get("/handbook/large.bin")
+    assert lost.status_code == 500
+    assert "written down" in lost.text
 
 
 async def test_what_is_not_there_has_a_page_of_the_site_that_leads_back(site: Published) -> None:
