@@ -78,7 +78,7 @@ class StaleHead(Stale):
 
 
 class RequestReused(DocError):
-    """The request_id stands for another write already."""
+    """The request_id stands for another write, or another release, already."""
 
     kind = Kind.CONFLICT
     reason = "REQUEST_ID_REUSED"
@@ -177,3 +177,10 @@ def revision_not_found(revision_id: str) -> RevisionNotFound:
 def path_taken(path: str, by: str) -> PathTaken:
     """With what to do."""
     return PathTaken(f"{path!r} cannot be used: {by!r} is there already; choose another path", path=path, takenBy=by)
+
+
+def request_reused(request_id: str) -> RequestReused:
+    """With what to do."""
+    return RequestReused(
+        f"request_id {request_id!r} stands for something else already: choose a new one", requestId=request_id
+    )

@@ -8,15 +8,23 @@ from datetime import datetime
 import asyncpg
 
 from automesh.storage.postgres import Connection, Database, Record
-from services.doc.domain.errors import space_not_found
+from services.doc.domain.errors import RequestReused, space_not_found
 from services.doc.domain.notifications import occasions
-from services.doc.domain.publishing.errors import NothingToRollBack, ReleaseNotReady, SiteChanged, release_not_found
+from services.doc.domain.publishing.errors import (
+    NothingToRollBack,
+    ReleaseNotReady,
+    SiteChanged,
+    TooManyBuilds,
+    release_not_found,
+)
 from services.doc.domain.publishing.site import NewRelease, Release, Site, SiteChoices, SiteSwitch
 from services.doc.store import notices
 from services.doc.store import site_rows as rows
 from services.doc.store.site_rows import RELEASE
 
 MAX_PAUSED = 1100
+MAX_WAITING = 20
+"""Releases of a tenant that people have asked for and that are not built yet; those of merges come beside them."""
 
 GET = "SELECT * FROM site WHERE tenant_id = $1 AND space = $2"
 TOUCH = "INSERT INTO site (tenant_id, space, edition) VALUES ($1, $2, 0) ON CONFLICT DO NOTHING"
@@ -45,12 +53,18 @@ SWITCHES = """
 SELECT * FROM site_switch WHERE tenant_id = $1 AND space = $2 AND ($3::bigint IS NULL OR number < $3)
  ORDER BY number DESC LIMIT $4
 """
-BEFORE = """{RELEASE}
+WAITING = "SELECT count(*) FROM release WHERE tenant_id = $1 AND state = 'BUILDING'"
+TARGET = f"{GET_RELEASE} FOR KEY SHARE OF r"  # a clean-up must not take it away meanwhile
+BEFORE = f"""{RELEASE}
  WHERE r.tenant_id = $1 AND r.space = $2 AND r.state = 'READY' AND NOT r.preview AND r.published_at IS NOT NULL
    AND s.current IS DISTINCT FROM r.release_id
    AND ($3::text IS NULL OR r.created_at < (SELECT created_at FROM release WHERE release_id = $3))
- ORDER BY r.created_at DESC, r.release_id DESC LIMIT 1
-""".replace("{RELEASE}", RELEASE)
+   AND NOT coalesce((
+        SELECT w.rollback AND t.created_at < r.created_at
+          FROM site_switch w LEFT JOIN release t ON t.release_id = w.release_id
+         WHERE w.tenant_id = $1 AND w.space = $2 AND w.previous = r.release_id ORDER BY w.number DESC LIMIT 1), false)
+ ORDER BY r.created_at DESC, r.release_id DESC LIMIT 1 FOR KEY SHARE OF r
+"""  # readers were led away from a release that is followed by an older one: it is not what to go back to
 SET_CURRENT = "UPDATE site SET current = $3 WHERE tenant_id = $1 AND space = $2"
 SET_PUBLISHED = "UPDATE release SET published_at = clock_timestamp() WHERE release_id = $1"
 LOG = """
@@ -90,12 +104,20 @@ class SqlSiteStore:
         return rows.site(row)
 
     async def add(self, release: NewRelease) -> Release:
-        """One row."""
+        """One row; the count may be some too many when several are asked for at once."""
         try:
             async with self._database.transaction(release.tenant_id) as tx:
-                return rows.release(await add_in(tx, release))
+                made = rows.release(await add_in(tx, release))
+                if made.release_id != release.release_id:
+                    _check_same(made, release)
+                elif await tx.fetchval(WAITING, release.tenant_id) > MAX_WAITING:
+                    raise TooManyBuilds(
+                        f"{MAX_WAITING} releases wait to be built already: come again when some are done",
+                        limit=MAX_WAITING,
+                    )
         except asyncpg.ForeignKeyViolationError as error:
             raise space_not_found(release.space) from error
+        return made
 
     async def release(self, tenant_id: str, space: str, release_id: str) -> Release:
         """One row."""
@@ -179,9 +201,12 @@ async def _target(tx: Connection, tenant_id: str, space: str, release_id: str, c
     if not release_id:
         row = await tx.fetchrow(BEFORE, tenant_id, space, current)
         if row is None:
-            raise NothingToRollBack(f"the site of {space} has no earlier release that is kept", space=space)
+            raise NothingToRollBack(
+                f"the site of {space} has no earlier release that is kept and was not rolled back itself: name one",
+                space=space,
+            )
         return rows.release(row)
-    row = await tx.fetchrow(GET_RELEASE, tenant_id, space, release_id)
+    row = await tx.fetchrow(TARGET, tenant_id, space, release_id)
     if row is None:
         raise release_not_found(release_id)
     found = rows.release(row)
@@ -189,3 +214,13 @@ async def _target(tx: Connection, tenant_id: str, space: str, release_id: str, c
         what = "a preview" if found.preview else str(found.state).lower()
         raise ReleaseNotReady(f"the release {release_id} is {what}: choose one that is ready", releaseId=release_id)
     return found
+
+
+def _check_same(made: Release, asked: NewRelease) -> None:
+    """Nobody learns of another's release by guessing its request_id."""
+    if any(
+        getattr(made, name) != getattr(asked, name) for name in ("space", "branch", "preview", "created_by", "message")
+    ):
+        raise RequestReused(
+            f"request_id {asked.request_id!r} stands for another release already", requestId=asked.request_id
+        )

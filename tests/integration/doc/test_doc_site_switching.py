@@ -15,6 +15,8 @@ import pytest
 from automesh.doc.v1 import site_pb2, space_pb2
 from automesh.doc.v1 import site_service_pb2 as pb
 from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.errors import RequestReused
+from services.doc.domain.publishing.errors import TooManyBuilds
 from services.doc.domain.publishing.ports import Built
 from services.doc.domain.publishing.site import NewRelease, ReleaseFile, ReleaseState
 from services.doc.domain.spaces.access import Person
@@ -22,7 +24,7 @@ from services.doc.domain.spaces.space import NewSpace
 from services.doc.engine.core import Core
 from services.doc.store.site_contents import SqlSiteContents
 from services.doc.store.site_queue import SqlReleaseQueue
-from services.doc.store.sites import SqlSiteStore
+from services.doc.store.sites import MAX_WAITING, SqlSiteStore
 from tests.integration.doc.doc_house import refused
 from tests.integration.doc.doc_house_core import ANNA, doc_core
 from tests.integration.doc.doc_house_sites import publishing
@@ -117,6 +119,34 @@ async def test_two_rollbacks_at_once_go_back_one_after_the_other(stores: Stores)
     switches = await stores.sites.switches("default", "guides", limit=10, before=None)
     assert [each.release_id for each in switches] == ["rel_2", "rel_3", "rel_4", "rel_3", "rel_2", "rel_1"]
     assert all(one.previous == other.release_id for one, other in pairwise(switches))
+
+
+async def test_a_rollback_does_not_lead_to_what_was_rolled_back_before(stores: Stores) -> None:
+    for number in range(1, 4):
+        await stores.asked(f"rel_{number}")
+        await stores.finished()
+
+    async def back(release_id: str = "") -> str:
+        return (await stores.sites.roll_back("default", "guides", release_id, actor="ben", reason="x")).release_id
+
+    assert await back() == "rel_2"
+    await stores.asked("rel_4")
+    await stores.finished()
+    assert await back() == "rel_2"
+    assert await back("rel_4") == "rel_4"
+    assert await back() == "rel_2"
+
+
+async def test_no_more_releases_wait_than_a_tenant_may_have_and_the_same_request_is_no_other(stores: Stores) -> None:
+    for number in range(MAX_WAITING - 1):
+        await stores.asked(f"rel_{number}")
+    await stores.asked("rel_last", request_id="mine")
+    with pytest.raises(TooManyBuilds):
+        await stores.asked("rel_more")
+    await stores.asked("rel_again", request_id="mine")
+    for other in ({"branch": "next"}, {"preview": True}, {"created_by": "eve"}):
+        with pytest.raises(RequestReused):
+            await stores.asked("rel_other", request_id="mine", **other)
 
 
 async def test_contents_that_no_release_has_any_more_are_swept_and_others_stay(stores: Stores) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automesh.core.errors import NotFound, Unauthenticated
+from automesh.core.errors import Exhausted, NotFound, Unauthenticated
 from services.doc.domain.errors import DocError, Stale
 
 
@@ -28,6 +28,12 @@ class ReleaseNotReady(DocError):
     """The release is being built, has failed, or is a preview: readers cannot be switched to it."""
 
     reason = "RELEASE_NOT_READY"
+
+
+class TooManyBuilds(Exhausted):
+    """The tenant has as many releases waiting as it may."""
+
+    reason = "TOO_MANY_BUILDS"
 
 
 class ReleaseLost(DocError):

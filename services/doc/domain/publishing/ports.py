@@ -23,7 +23,10 @@ class SiteStore(Protocol):
         ...
 
     async def add(self, release: NewRelease) -> Release:
-        """In the state BUILDING. The same request_id returns what it made before."""
+        """In the state BUILDING. The same request_id returns what it made before.
+
+        Raises SpaceNotFound, TooManyBuilds, RequestReused.
+        """
         ...
 
     async def release(self, tenant_id: str, space: str, release_id: str) -> Release:
@@ -41,8 +44,9 @@ class SiteStore(Protocol):
         ...
 
     async def roll_back(self, tenant_id: str, space: str, release_id: str, *, actor: str, reason: str) -> Release:
-        """Switches to a release that is ready, the one before the current when none is named, and pauses auto-publish.
+        """Switches to a release that is ready, and pauses auto-publish.
 
+        When none is named, to the one before the current, without those that readers were led back from themselves.
         Raises ReleaseNotFound, ReleaseNotReady, NothingToRollBack.
         """
         ...

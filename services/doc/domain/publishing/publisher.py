@@ -9,6 +9,7 @@ from datetime import datetime
 from automesh.core.errors import ValidationError
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.errors import request_reused
 from services.doc.domain.publishing.addresses import KEY, SiteAddresses
 from services.doc.domain.publishing.errors import ReleaseNotReady, SiteChanged
 from services.doc.domain.publishing.links import LinkKeys, release_scope, site_scope
@@ -29,7 +30,6 @@ from services.doc.domain.spaces.space import MAIN, MemberRole
 MAX_WAIT_S = 60.0
 LOOK_EVERY_S = 0.5
 """How a build goes on is looked at so often, and at every ring of the bell."""
-MAX_REQUEST_ID = 128
 
 
 class SitePublisher:
@@ -63,8 +63,6 @@ class SitePublisher:
         """A release of the branch; once it is built and checked, readers are switched to it, unless it is a preview."""
         await self._directory.find(person, space, MemberRole.WRITER)
         await self._branches.get(person.tenant_id, space, branch)
-        if len(request_id) > MAX_REQUEST_ID or "\x00" in request_id:
-            raise ValidationError(f"a request_id has at most {MAX_REQUEST_ID} characters", field="request_id")
         asked = NewRelease(
             release_id=self._make_id("rel"),
             tenant_id=person.tenant_id,
@@ -76,6 +74,8 @@ class SitePublisher:
             request_id=request_id,
         )
         release = await self._sites.add(asked)
+        if (release.space, release.branch, release.preview) != (space, branch, preview):
+            raise request_reused(request_id)
         self._doorbell.ring()
         if wait_s > 0:
             return await self._wait(release, min(wait_s, MAX_WAIT_S))

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from automesh.core.errors import ValidationError
+from services.doc.domain.documents.requests import check_request_id
 
 KEEP, MAX_KEEP, MAX_TITLE, MAX_REASON = 10, 100, 200, 1000
 THEMES = ("auto", "light", "dark")
@@ -75,6 +76,7 @@ class NewRelease:
 
     def __post_init__(self) -> None:
         check_reason(self.message, field="message", required=False)
+        check_request_id(self.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

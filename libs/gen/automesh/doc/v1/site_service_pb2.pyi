@@ -41,7 +41,7 @@ class PublishSiteRequest(_message.Message):
     message: _builtins.str
     """Why."""
     request_id: _builtins.str
-    """The same id builds the same release only once. Empty: no such promise."""
+    """The same id builds the same release only once; for another one ALREADY_EXISTS. Empty: no such promise."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
         """How long to wait for the end before answering, at most 60 s and not beyond the call's deadline. Empty: not at all."""
@@ -100,7 +100,7 @@ class RollBackSiteRequest(_message.Message):
     space: _builtins.str
     """Which space."""
     release_id: _builtins.str
-    """To which release. Empty: the one before the current."""
+    """To which release. Empty: the one before the current, without those that readers were led back from themselves."""
     reason: _builtins.str
     """Why. Required."""
     def __init__(
