@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from services.doc.rendering.html import MarkdownRenderer
 NOT_FOUND = f"{OWN}404.html"
 ROOT_MARK = "/~root~/"
 """Stands for the top of the site in the page for what is not there: who serves it knows where that is."""
+_RELATIVE = re.compile(r'( (?:href|src|data-root)=")(?:\./|(?!#))')
+"""In a page of which only the layout is: no text in it has a quotation mark that is not escaped."""
 MAX_CHECKS = 200
 TELL_EVERY, MAX_LANGUAGE = 50, 20
 ENOUGH_TO_SHARE = 40
@@ -59,11 +62,11 @@ class Builder:
         self._write_missing(navigation, layout)
         self._tell("making the search index", 0.7)
         self.files.take(index.result())
-        self._write_moved(found, layout)
         self._write_sitemap(found)
         for file in self._job.files:
             if not self.files.put(file.path, File(file.sha256, file.size, file.content_type)):
                 found.checks.append(f"{file.path}: left out, the site has a file of its own at this address")
+        self._write_moved(found, layout)
         self._tell("checking", 0.85)
         return self._result(found, verdict(self.files, found.pages))
 
@@ -158,12 +161,7 @@ class Builder:
         tree = navigation.closed(INDEX)
         page = layout.page(INDEX, told, words, tree=tree).decode()
         # Whoever asked may be anywhere in the site: relative addresses would lead astray.
-        page = page.replace('"./', f'"{ROOT_MARK}')
-        for path, _ in self.files:
-            page = page.replace(
-                f'href="{html.escape(href(path, INDEX))}"', f'href="{ROOT_MARK}{html.escape(href(path, INDEX))}"'
-            )
-        self.files.add(NOT_FOUND, page.encode(), HTML)
+        self.files.add(NOT_FOUND, _RELATIVE.sub(rf"\1{ROOT_MARK}", page).encode(), HTML)
 
     def _write_moved(self, found: Pages, layout: Layout) -> None:
         for moved in self._job.moved:

@@ -55,7 +55,8 @@ SELECT * FROM site_switch WHERE tenant_id = $1 AND space = $2 AND ($3::bigint IS
 """
 WAITING = "SELECT count(*) FROM release WHERE tenant_id = $1 AND state = 'BUILDING'"
 TARGET = f"{GET_RELEASE} FOR KEY SHARE OF r"  # a clean-up must not take it away meanwhile
-BEFORE = f"""{RELEASE}
+# Readers were led away from a release that is followed by an older one: it is not what to go back to.
+BEFORE = """{RELEASE}
  WHERE r.tenant_id = $1 AND r.space = $2 AND r.state = 'READY' AND NOT r.preview AND r.published_at IS NOT NULL
    AND s.current IS DISTINCT FROM r.release_id
    AND ($3::text IS NULL OR r.created_at < (SELECT created_at FROM release WHERE release_id = $3))
@@ -64,7 +65,7 @@ BEFORE = f"""{RELEASE}
           FROM site_switch w LEFT JOIN release t ON t.release_id = w.release_id
          WHERE w.tenant_id = $1 AND w.space = $2 AND w.previous = r.release_id ORDER BY w.number DESC LIMIT 1), false)
  ORDER BY r.created_at DESC, r.release_id DESC LIMIT 1 FOR KEY SHARE OF r
-"""  # readers were led away from a release that is followed by an older one: it is not what to go back to
+""".replace("{RELEASE}", RELEASE)
 SET_CURRENT = "UPDATE site SET current = $3 WHERE tenant_id = $1 AND space = $2"
 SET_PUBLISHED = "UPDATE release SET published_at = clock_timestamp() WHERE release_id = $1"
 LOG = """

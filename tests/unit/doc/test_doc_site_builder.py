@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from services.doc.builder import search_index
 from services.doc.builder.addresses import href, html_path
-from services.doc.builder.build import Builder, tag_file
+from services.doc.builder.build import ROOT_MARK, Builder, tag_file
 from services.doc.builder.job import OUT, RESULT, read_job, write_job
 from services.doc.builder.navigation import natural
 from services.doc.builder.theme import DARK, ENOUGH, LIGHT, accent_css, contrast, readable
@@ -131,6 +131,20 @@ def test_a_moved_page_says_where_it_is_now(site: Site) -> None:
     moved = next(file for file in site.result["files"] if file["path"] == "old/place.html")
     assert moved["location"] == "guides/start.html"
     assert 'content="0; url=../guides/start.html"' in site.text("old/place.html")
+
+
+def test_what_is_there_goes_before_what_once_was(tmp_path: Path) -> None:
+    picture = {"path": "old.html", "sha256": "0" * 64, "size": 3, "content_type": "text/html"}
+    made = Site(tmp_path, {"index.md": "# Home\n"}, files=[picture], moved=[{"path": "old.md", "to": "index.md"}])
+    assert made.result["checks"] == []
+    assert [file["attachment"] for file in made.result["files"] if file["path"] == "old.html"] == [True]
+
+
+def test_every_address_of_the_page_for_what_is_not_there_counts_from_the_top(site: Site) -> None:
+    addresses = re.findall(r' (?:href|src|data-root)="([^"#]+)"', site.text("~404.html"))
+    assert ROOT_MARK in addresses
+    assert f"{ROOT_MARK}guides/start.html" in addresses
+    assert all(address.startswith(ROOT_MARK) and not address.startswith(f"{ROOT_MARK}.") for address in addresses)
 
 
 def test_search_finds_words_of_titles_headings_texts_and_parts_of_identifiers(tmp_path: Path) -> None:
