@@ -48,7 +48,7 @@ async def _size(pages: Sequence[Page], copies: int, queries: Sequence[str], fold
         times = []
         for query in queries[:: max(1, len(queries) // QUERIES)]:
             asked = time.perf_counter()
-            plan, _ = await planner.plan(corpus, parse(query[:1000]), Filters(spaces=spaces))
+            plan = (await planner.plan(corpus, parse(query[:1000]), Filters(spaces=spaces))).plan
             await index.search(TENANT, plan, offset=0, limit=10)
             times.append((time.perf_counter() - asked) * 1000)
     times.sort()

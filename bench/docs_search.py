@@ -136,7 +136,7 @@ def _finding_in_database(house: House, sealer: Sealer, spaces: Sequence[str]) ->
     corpus, planner, filters = planning.Corpus(index, TENANT, spaces), planning.Planner(), Filters(spaces=tuple(spaces))
 
     async def find(query: str) -> list[tuple[str, str]]:
-        plan, _ = await planner.plan(corpus, parse(query[:1000]), filters)
+        plan = (await planner.plan(corpus, parse(query[:1000]), filters)).plan
         return [(hit.space, hit.path) for hit in await index.search(TENANT, plan, offset=0, limit=10)]
 
     return find

@@ -100,7 +100,7 @@ class Searched:
         """Hits, and what was corrected."""
         corpus = Corpus(self.index, tenant_id, spaces)
         asked = Filters(spaces=tuple(spaces), **filters)
-        plan, corrections = await Planner(self.embeddings).plan(corpus, parse(query), asked)
+        plan, corrections, _ = await Planner(self.embeddings).plan(corpus, parse(query), asked)
         return await self.index.search(tenant_id, plan, offset=offset, limit=limit), dict(corrections)
 
     async def paths(self, query: str, **asked: Any) -> list[str]:

@@ -66,6 +66,8 @@ class Breaker:
 class RedisCache:
     """A services.doc.domain.caching.ports.Cache. Values are compressed and sealed for their key."""
 
+    shared = True
+
     def __init__(self, client: redis.asyncio.Redis, sealer: Sealer, *, prefix: str, timeout_s: float) -> None:
         self._client, self._sealer, self._prefix, self._timeout_s = client, sealer, prefix, timeout_s
         self._breaker, self._slots = Breaker(), asyncio.Semaphore(CONNECTIONS)

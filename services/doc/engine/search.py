@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from automesh.doc.v1 import search_service_pb2, search_service_pb2_grpc
 from automesh.mesh.server import Bound
+from services.doc.domain.search.answers import Answers
 from services.doc.domain.search.following import IndexFollower, PageReader
 from services.doc.domain.search.planner import Planner
 from services.doc.domain.search.ports import SearchIndex
@@ -34,12 +35,14 @@ async def open_search(core: Core) -> AsyncGenerator[Part]:
 
 
 def _part(core: Core, index: SearchIndex, standby: SearchIndex | None) -> Part:
+    answers = Answers(core.outside.cache)
     search = DocumentSearch(
         index,
         standby,
         core.directory,
         core.changes,
-        Planner(None),
+        planner=Planner(None),
+        answers=answers,
         log=lambda: core.search_log,
         make_id=core.options.make_id,
     )
@@ -50,6 +53,8 @@ def _part(core: Core, index: SearchIndex, standby: SearchIndex | None) -> Part:
         poll_every_s=core.options.poll_every_s,
     )
     loops = {"search-follow": feed.follow, "search-build": feed.build}
+    if core.outside.cache.shared:
+        loops["search-share"] = answers.share
     if standby is not None:
         spare = IndexFeed(
             IndexFollower(standby, core.changes, core.documents, sources, reader),

@@ -41,6 +41,8 @@ class View:
     schemas: Mapping[str, tantivy.Schema]
     spaces: frozenset[str]
     """All that have something in it, and perhaps some more."""
+    whole: bool
+    """The three are of one commit; not so after a death between two of them, until the next."""
     edition: int = field(default_factory=lambda: next(_editions))
 
 
@@ -54,7 +56,7 @@ class TenantFolder:
         self._writers: dict[str, tantivy.IndexWriter] = {}
         self._files: Mapping[Path, Mapping[Path, int]] = {}
         self._checked_at = 0.0
-        self._vocabularies: dict[frozenset[str] | None, tuple[float, int, Vocabulary]] = {}
+        self._vocabularies: dict[frozenset[str] | None, tuple[float, Vocabulary]] = {}
         self.sequence = 0
         self.view: View
 
@@ -65,7 +67,7 @@ class TenantFolder:
         for name, build in SCHEMAS.items():
             (folder / name).mkdir(parents=True)
             made._indexes[name] = tantivy.Index(build(), str(folder / name))
-        made._refresh()
+        made._refresh(whole=True)
         return made
 
     @classmethod
@@ -73,15 +75,16 @@ class TenantFolder:
         """One that is there. Raises IndexDamaged."""
         found = cls(folder)
         try:
-            found.sequence = int(json.loads((folder / BUILT).read_bytes())["sequence"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            built = json.loads((folder / BUILT).read_bytes())
+            found.sequence, commits = int(built["sequence"]), built.get("commits")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise integrity.damaged(folder / BUILT, "cannot be read") from error
         for name, build in SCHEMAS.items():
             integrity.verify(folder / name)
             with _guarded(folder / name, always=True):
                 found._indexes[name] = tantivy.Index(build(), str(folder / name))
         with _guarded(folder, always=True):
-            found._refresh()
+            found._refresh(whole=commits == found._commits())
         return found
 
     def write(self, update: Update, sequence: int) -> None:
@@ -104,8 +107,8 @@ class TenantFolder:
             for writer in self._writers.values():
                 writer.commit()
             self.sequence = sequence
-            self._refresh()
-            write_json(self.folder / BUILT, {"sequence": sequence})
+            self._refresh(whole=True)
+            write_json(self.folder / BUILT, {"sequence": sequence, "commits": self._commits()})
 
     def close(self) -> None:
         """Waits for merges; what is not committed is lost."""
@@ -136,21 +139,31 @@ class TenantFolder:
             found = view.pages.fast_field_values("page", [address for _, address in hits])
             return frozenset(int(each) for each in found if each is not None)
 
+    def contents(self) -> str | None:
+        """See SearchIndex."""
+        with self.reading() as view:
+            if not view.whole:
+                return None
+            query = tantivy.Query.all_query()
+            hits = view.pages.search(query, max(1, view.pages.num_docs), count=False).hits
+            found = view.pages.fast_field_values("content", [address for _, address in hits]) if hits else []
+            return f"{schema.VERSION} {len(found)} {sum(each or 0 for each in found):x}"
+
     def vocabulary(self, spaces: frozenset[str]) -> Vocabulary:
         """See SearchIndex."""
         with self.reading() as view:
             key = None if view.spaces <= spaces else spaces & view.spaces
             known = self._vocabularies.get(key)
             now = time.monotonic()
-            if known is not None and (known[1] == view.edition or now - known[0] < VOCABULARY_FOR_S):
-                return known[2]
+            if known is not None and (known[1].edition == view.edition or now - known[0] < VOCABULARY_FOR_S):
+                return known[1]
             filtered = None
             if key is not None:
                 filtered = tantivy.Query.term_set_query(view.schemas[PAGES], "space", sorted(key))
-            made = Vocabulary(dict(view.pages.terms_with_prefix("surface", "", filtered)))
+            made = Vocabulary(dict(view.pages.terms_with_prefix("surface", "", filtered)), view.edition)
             if len(self._vocabularies) >= MAX_VOCABULARIES:
                 self._vocabularies.pop(next(iter(self._vocabularies)))
-            self._vocabularies[key] = (now, view.edition, made)
+            self._vocabularies[key] = (now, made)
             return made
 
     def _writer(self, name: str) -> tantivy.IndexWriter:
@@ -173,14 +186,17 @@ class TenantFolder:
             for document in schema.link_documents(page):
                 links.add_document(document)
 
-    def _refresh(self) -> None:
+    def _commits(self) -> Mapping[str, int]:
+        return {name: integrity.last_commit(self.folder / name) for name in SCHEMAS}
+
+    def _refresh(self, *, whole: bool) -> None:
         for index in self._indexes.values():
             index.reload()
         searchers = {name: index.searcher() for name, index in self._indexes.items()}
         spaces = frozenset(term for term, _ in searchers[PAGES].terms_with_prefix("space", ""))
         self._files = {self.folder / name: integrity.sizes(self.folder / name) for name in SCHEMAS}
         schemas = {name: index.schema for name, index in self._indexes.items()}
-        self.view = View(searchers[SECTIONS], searchers[PAGES], searchers[LINKS], schemas, spaces)
+        self.view = View(searchers[SECTIONS], searchers[PAGES], searchers[LINKS], schemas, spaces, whole)
 
 
 @contextmanager

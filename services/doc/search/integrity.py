@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from services.doc.domain.search.errors import IndexDamaged
+
+T = TypeVar("T")
 
 _MAGIC = 1337
 _TAIL = struct.Struct("<II")
@@ -33,6 +36,11 @@ def sizes(folder: Path) -> Mapping[Path, int]:
     return found
 
 
+def last_commit(folder: Path) -> int:
+    """Which one it was; merging segments is none. Raises IndexDamaged."""
+    return _of_meta(folder, lambda meta: int(meta["opstamp"]))
+
+
 def check(folders: Mapping[Path, Mapping[Path, int]]) -> None:
     """Quick: nothing is shorter than it was, and every index is still there. A file that is gone may have been merged,
     and whoever reads it keeps it. Raises IndexDamaged."""
@@ -53,13 +61,15 @@ def damaged(path: Path, how: str) -> IndexDamaged:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    for name in _of_meta(folder, lambda meta: [str(each["segment_id"]).replace("-", "") for each in meta["segments"]]):
+        yield from folder.glob(f"{name}.*")
+
+
+def _of_meta(folder: Path, read: Callable[[Any], T]) -> T:
     try:
-        meta = json.loads((folder / "meta.json").read_bytes())
-        names = [str(segment["segment_id"]).replace("-", "") for segment in meta["segments"]]
+        return read(json.loads((folder / "meta.json").read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(folder / "meta.json", "cannot be read") from error
-    for name in names:
-        yield from folder.glob(f"{name}.*")
 
 
 def _verify(file: Path) -> None:

@@ -13,7 +13,7 @@ import tantivy
 from services.doc.domain.search.page import IndexedPage
 from services.doc.domain.search.tokens import parts
 
-VERSION = 1
+VERSION = 2
 """Another one: every index is built anew. Raise it with every change of fields or tokens."""
 
 
@@ -35,6 +35,7 @@ def pages() -> tantivy.Schema:
     builder.add_unsigned_field("page", indexed=True, fast=True)
     builder.add_unsigned_field("place", indexed=True, fast=True)
     builder.add_unsigned_field("exact", fast=True)
+    builder.add_unsigned_field("content", fast=True)
     builder.add_bytes_field("shown", stored=True)
     return builder.build()
 
@@ -78,6 +79,7 @@ def page_document(page: IndexedPage) -> tantivy.Document:
     document.add_unsigned("exact", page.exact)
     shown = [page.document_id, page.space, page.path, page.title, list(page.tags), page.changed_at.isoformat()]
     document.add_bytes("shown", orjson.dumps(shown))
+    document.add_unsigned("content", page.content)
     return document
 
 

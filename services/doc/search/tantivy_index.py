@@ -62,6 +62,10 @@ class TantivyIndex:
         folder = self._open.get(tenant_id)
         return folder.view.edition if folder is not None and self._is_built(tenant_id) else None
 
+    async def contents(self, tenant_id: str) -> str | None:
+        """Takes some milliseconds for each ten thousand pages."""
+        return await self._asked(tenant_id, TenantFolder.contents, None)
+
     async def search(self, tenant_id: str, plan: Plan, *, offset: int, limit: int) -> Sequence[Hit]:
         """See SearchIndex."""
 

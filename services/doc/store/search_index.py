@@ -86,6 +86,10 @@ class PostgresIndex(FollowingPostgres):
         """Heads change without the index."""
         return None
 
+    async def contents(self, tenant_id: str) -> str | None:
+        """The same."""
+        return None
+
     async def search(self, tenant_id: str, plan: Plan, *, offset: int, limit: int) -> Sequence[Hit]:
         """See SearchIndex."""
         if not plan.terms:

@@ -10,6 +10,7 @@ from automesh.doc.v1 import search_service_pb2 as pb
 from automesh.doc.v1 import space_pb2
 from automesh.doc.v1 import space_service_pb2 as space_pb
 from services.doc.domain.search.ports import Searched
+from services.doc.search import folder
 from tests.integration.doc.doc_house import Served, invalid, refused
 from tests.integration.doc.doc_house_search import caught_up, paths, search, search_stub, status
 
@@ -41,6 +42,21 @@ async def test_a_mistyped_word_is_corrected_and_told(handbook: Served) -> None:
 
     assert [each.path for each in found.results] == ["deploy.md"]
     assert dict(found.corrections) == {"confgiuration": "configuration"}
+
+
+async def test_a_slip_in_a_word_that_is_new_is_corrected_a_little_later_and_not_never(
+    handbook: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "VOCABULARY_FOR_S", 3600.0)
+    await handbook.write("a.md", "# A\n\nzebra\n")
+    await caught_up(handbook)
+    assert dict((await search(handbook, "zebar")).corrections) == {"zebar": "zebra"}
+    await handbook.write("b.md", "# B\n\ncrocodile\n")
+    await caught_up(handbook)
+    assert dict((await search(handbook, "crocdile")).corrections) == {}
+
+    monkeypatch.setattr(folder, "VOCABULARY_FOR_S", 0.0)
+    assert dict((await search(handbook, "crocdile")).corrections) == {"crocdile": "crocodile"}
 
 
 async def test_what_is_written_over_is_found_by_its_new_words_only(handbook: Served) -> None:

@@ -15,9 +15,11 @@ from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.search.errors import IndexDamaged, IndexNotReady
+from services.doc.domain.search.page import number_of
 from services.doc.search import integrity
+from services.doc.search.folder import SECTIONS, TenantFolder
 from services.doc.search.tantivy_index import TantivyIndex
-from tests.contract.doc_search_indexes import TENANT, Searched, searched
+from tests.contract.doc_search_indexes import OTHER, TENANT, Searched, searched
 from tests.integration.doc.doc_house import Served, doc_service, serving
 from tests.integration.doc.doc_house_search import caught_up, paths, status, until
 
@@ -271,6 +273,44 @@ async def test_a_second_replica_has_an_index_of_its_own(postgres: PostgresForTes
         await caught_up(two)
 
         assert await paths(one, "zebra") == await paths(two, "zebra") == ["a.md"]
+
+
+async def test_indexes_say_the_same_when_they_have_the_same_however_they_came_to_it(
+    docs: Searched, tmp_path: Path
+) -> None:
+    said = await docs.index.contents(TENANT)
+    async with copied(docs, tmp_path) as (copy, _):
+        assert said is not None
+        assert await copy.index.contents(TENANT) == said
+        await docs.write("p3.md", "# Page 3\n\nokapi\n")
+        await docs.write("new.md", "# New\n\nokapi\n")
+        await docs.follow()
+        assert await docs.index.contents(TENANT) != said
+        assert await copy.index.contents(TENANT) == said
+
+        await copy.index.begin(0, [TENANT])
+        await copy.follow()
+        assert await copy.index.contents(TENANT) == await docs.index.contents(TENANT)
+    assert await docs.index.contents(OTHER) is None
+
+
+async def test_an_index_whose_keeper_died_between_two_commits_says_nothing_until_the_next(
+    docs: Searched, tmp_path: Path
+) -> None:
+    async with copied(docs, tmp_path) as (_, folder):
+        pass
+    (place,) = [child for child in folder.glob("0/v*/*") if child.is_dir()]
+    half = TenantFolder.open(place)
+    half._take_out([number_of(docs.heads[f"{TENANT}/docs/p3.md"].document_id)])
+    half._writer(SECTIONS).commit()
+
+    async with searched("tantivy", docs.database, folder, docs.sealer) as again:
+        assert len((await again.found("zebra", limit=50))[0]) == PAGES
+        assert await again.index.contents(TENANT) is None
+        await docs.write("p3.md", "# Page 3\n\nzebra stripe3\n")
+        await docs.follow()
+        await again.follow()
+        assert await again.index.contents(TENANT) == await docs.index.contents(TENANT)
 
 
 async def test_nothing_of_a_text_is_readable_in_the_database(docs: Searched, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ _OVERHEAD = 200
 class MemoryCache:
     """A services.doc.domain.caching.ports.Cache that keeps what was asked for last, at most `max_bytes` of it."""
 
+    shared = False
+
     def __init__(self, *, max_bytes: int = MAX_BYTES, now: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes, self._now = max_bytes, now
         self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()

@@ -16,6 +16,11 @@ class Cache(Protocol):
     is for what shall not lie about any longer.
     """
 
+    @property
+    def shared(self) -> bool:
+        """Whether other replicas see what this one keeps."""
+        ...
+
     async def get(self, key: str) -> bytes | None:
         """None: make it."""
         ...

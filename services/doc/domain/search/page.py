@@ -71,6 +71,12 @@ class IndexedPage:
         """Where links lead to it."""
         return place_of(self.space, self.path)
 
+    @property
+    def content(self) -> int:
+        """Stands for all of it. A body that could not be read is another one than the same when it can be."""
+        where = (self.document_id, self.revision_id, self.space, self.path, self.author, self.changed_at.isoformat())
+        return number_of("\n".join([*where, self.title, *self.tags, self.bag]))
+
 
 def number_of(text: str) -> int:
     """64 bits that stand for a text: two texts with the same are not to be expected in this universe."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Plan
@@ -41,14 +42,22 @@ class Corpus:
         return await self.index.frequencies(self.tenant_id, self.spaces, tokens)
 
 
+class Planned(NamedTuple):
+    """`corrections`: what is looked for instead of what; `settled`: of words as the index has them now."""
+
+    plan: Plan
+    corrections: Mapping[str, str]
+    settled: bool
+
+
 class Planner:
     """Makes plans. `embeddings` is what knows documents by their meaning; None: nothing does."""
 
     def __init__(self, embeddings: Embeddings | None = None) -> None:
         self._embeddings = embeddings
 
-    async def plan(self, corpus: Corpus, question: Question, filters: Filters) -> tuple[Plan, Mapping[str, str]]:
-        """The plan, and what is looked for instead of what."""
+    async def plan(self, corpus: Corpus, question: Question, filters: Filters) -> Planned:
+        """Reads the question."""
         known = await corpus.frequencies(list(dict.fromkeys(_tokens(question.words))))
         reading = _Reading()
         unknown = {word for word in question.words if _is_unknown(word, known)}
@@ -68,7 +77,8 @@ class Planner:
             exact=number_of(" ".join(terms)) if terms else 0,
             nearest=await self._nearest(corpus, question),
         )
-        return plan, reading.corrections
+        settled = vocabulary is None or vocabulary.edition == corpus.index.edition(corpus.tenant_id)
+        return Planned(plan, reading.corrections, settled)
 
     async def _nearest(self, corpus: Corpus, question: Question) -> tuple[str, ...]:
         if self._embeddings is None:

@@ -79,6 +79,10 @@ class SearchIndex(FollowingIndex, Protocol):
         """Changes when answers may change; None: they must not be remembered."""
         ...
 
+    async def contents(self, tenant_id: str) -> str | None:
+        """Stands for all that it has of a tenant: whatever says the same answers the same. None: nothing does."""
+        ...
+
     async def search(self, tenant_id: str, plan: Plan, *, offset: int, limit: int) -> Sequence[Hit]:
         """A page of what fits, best first."""
         ...

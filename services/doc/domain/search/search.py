@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 from services.doc.domain.changes.change import Changes
+from services.doc.domain.search.answer import Answer, Result
+from services.doc.domain.search.answers import Answers, Asked
 from services.doc.domain.search.errors import IndexNotReady
-from services.doc.domain.search.plan import Filters, Hit, IndexStatus
+from services.doc.domain.search.plan import Filters, IndexStatus
 from services.doc.domain.search.planner import Corpus, Planner
 from services.doc.domain.search.ports import Searched, SearchIndex, SearchLog
 from services.doc.domain.search.question import SearchRequest, parse
-from services.doc.domain.search.snippet import Snippet, snippet
+from services.doc.domain.search.snippet import snippet
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
-
-REMEMBERED = 512
-"""Answers that are kept in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A document, and what of it to show."""
-
-    hit: Hit
-    snippet: Snippet
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`more`: there is a page after this one."""
-
-    results: Sequence[Result] = ()
-    more: bool = False
-    corrections: Mapping[str, str] = field(default_factory=dict)
-    search_id: str = ""
 
 
 class DocumentSearch:
@@ -47,14 +27,14 @@ class DocumentSearch:
         standby: SearchIndex | None,
         directory: SpaceDirectory,
         changes: Changes,
-        planner: Planner,
         *,
+        planner: Planner,
+        answers: Answers,
         log: Callable[[], SearchLog],
         make_id: Callable[[str], str],
     ) -> None:
         self._index, self._standby, self._directory, self._changes = index, standby, directory, changes
-        self._planner, self._log, self._make_id = planner, log, make_id
-        self._remembered: OrderedDict[object, Answer] = OrderedDict()
+        self._planner, self._answers, self._log, self._make_id = planner, answers, log, make_id
 
     async def search(self, person: Person, request: SearchRequest) -> Answer:
         """Raises ValidationError, SpaceNotFound, IndexNotReady."""
@@ -94,22 +74,26 @@ class DocumentSearch:
 
     async def _asked(self, index: SearchIndex, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
         edition = index.edition(tenant_id)
-        key = (tenant_id, index.engine, edition, filters, request)
-        if edition is not None and key in self._remembered:
-            self._remembered.move_to_end(key)
-            return self._remembered[key]
-        answer = await self._found(index, tenant_id, request, filters)
-        if edition is not None:
-            self._remembered[key] = answer
-            if len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+        if edition is None:
+            answer, _ = await self._found(index, tenant_id, request, filters)
+            return answer
+        asked = Asked(index, index.engine, edition, tenant_id, filters, request)
+        known = await self._answers.recall(asked)
+        if known is not None:
+            return known
+        answer, settled = await self._found(index, tenant_id, request, filters)
+        if settled:
+            self._answers.keep(asked, answer)
         return answer
 
-    async def _found(self, index: SearchIndex, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
+    async def _found(
+        self, index: SearchIndex, tenant_id: str, request: SearchRequest, filters: Filters
+    ) -> tuple[Answer, bool]:
+        """The answer, and whether it will be the same until the index changes."""
         corpus = Corpus(index, tenant_id, filters.spaces)
-        plan, corrections = await self._planner.plan(corpus, parse(request.query), filters)
+        plan, corrections, settled = await self._planner.plan(corpus, parse(request.query), filters)
         hits = await index.search(tenant_id, plan, offset=request.offset, limit=request.limit + 1)
         terms = frozenset(plan.terms) | {token for phrase in plan.phrases for token in phrase}
         results = [Result(hit, snippet(hit.text, terms)) for hit in hits[: request.limit]]
         kept = [Result(replace(each.hit, text=""), each.snippet) for each in results]
-        return Answer(kept, len(hits) > request.limit, corrections)
+        return Answer(kept, len(hits) > request.limit, corrections), settled

@@ -17,10 +17,10 @@ _SLIP, _FIRST_LETTER, _FREQUENCY = 2.0, 1.0, 0.35
 
 
 class Vocabulary:
-    """Words in lower case with the number of documents that have them."""
+    """Words in lower case with the number of documents that have them; `edition` of the index they were read from."""
 
-    def __init__(self, words: Mapping[str, int]) -> None:
-        self._words = words
+    def __init__(self, words: Mapping[str, int], edition: object | None = None) -> None:
+        self._words, self.edition = words, edition
         self._by_length: Mapping[int, list[str]] = defaultdict(list)
         for word in words:
             if len(word) <= LONGEST + 2:
