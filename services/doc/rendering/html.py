@@ -25,8 +25,10 @@ _TAG = re.compile(r"<[^>]*>")
 _IMAGE = re.compile(r'(<a )|(</a>)|<img((?: [a-z-]+="[^"]*")+)>')
 _TASK = re.compile(r'<input((?: [a-z-]+="[^"]*")*)>')
 _CODE = re.compile(r'<pre><code class="language-([^" ]+)">([^<]*)</code></pre>')
+_INLINE = re.compile(r"(?<!<pre>)<code>([^<]*)</code>")
+_BREAKABLE = re.compile(r"(?<!\S)(?=\S*[-/])\S{2,32}(?!\S)")
 
-VERSION = "1"
+VERSION = "2"
 """Another one whenever the same text would look different: what is cached of it holds no more."""
 
 
@@ -48,7 +50,8 @@ class MarkdownRenderer:
         clean = cleaner(resolve, f"https://{secret}/").clean(made)
         # The sanitiser writes what it adds to an element in any order: equal texts must become equal pages.
         clean = _TASK.sub(_task, clean)
-        return _CODE.sub(_highlight, _IMAGE.sub(_Pictures(f"https://{secret}/"), clean))
+        clean = _IMAGE.sub(_Pictures(f"https://{secret}/"), clean)
+        return _INLINE.sub(_with_whole_words, _CODE.sub(_highlight, clean))
 
 
 def _markdown(body: str, secret: str) -> str:
@@ -123,3 +126,12 @@ def _highlight(match: re.Match[str]) -> str:
     return (
         f'<pre data-language="{language}"><code class="language-{language}">{highlighted(code, language)}</code></pre>'
     )
+
+
+def _with_whole_words(match: re.Match[str]) -> str:
+    """Browsers would break a line after the hyphens of --wait; only a long word may need that."""
+    return f"<code>{_BREAKABLE.sub(_word, match[1])}</code>"
+
+
+def _word(match: re.Match[str]) -> str:
+    return f'<span class="am-word">{match[0]}</span>'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import html
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -17,6 +19,15 @@ PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+PLAIN_STYLE = (
+    "body{max-width:34rem;margin:22vh auto 0;padding:0 1.5rem;font:1.05rem/1.6 system-ui,sans-serif}"
+    "h1{font-size:1.5rem;line-height:1.3}p{opacity:.75}"
+)
+_PLAIN_HASH = base64.b64encode(hashlib.sha256(PLAIN_STYLE.encode()).digest()).decode()
+PLAIN_CSP = (
+    f"default-src 'none'; style-src 'sha256-{_PLAIN_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Of the listener's own pages: nothing but their style."""
 FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 """Of what people have uploaded: a drawing shows, and runs nothing."""
 FOR_EVER, ASK_AGAIN, NEVER = "max-age=31536000, immutable", "no-cache", "no-store"
@@ -111,13 +122,13 @@ def plain_page(status: int, title: str, words: str, extra: Sequence[tuple[str, s
     body = (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{shown}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"></head>'
+        f'<meta name="color-scheme" content="light dark"><style>{PLAIN_STYLE}</style></head>'
         f"\n<body><main><h1>{shown}</h1><p>{html.escape(words)}</p></main></body>\n</html>\n"
     )
     headers = [
         ("content-type", "text/html; charset=utf-8"),
         ("cache-control", NEVER),
-        ("content-security-policy", PAGE_CSP),
+        ("content-security-policy", PLAIN_CSP),
         ("x-robots-tag", "noindex"),
     ]
     return Answer(status, [*headers, *extra], body.encode())

@@ -76,6 +76,45 @@ async def test_a_reader_searches_reads_and_chooses_a_theme(site: Published, brow
         assert tab.complaints == []
 
 
+async def test_search_goes_on_when_readers_are_switched_to_another_release(
+    site: Published, browser_binary: Path
+) -> None:
+    async with asyncio.timeout(100), headless(browser_binary) as browser:
+        tab = await browser.tab()
+        await tab.open(f"{site.url}/handbook/")
+        await tab.press("/", "/")
+        await tab.until("performance.getEntriesByType('resource').some((each) => each.name.endsWith('index.json'))")
+        await site.doc.write("guides/okapi.md", "# Okapi\n\nStripes.\n")
+        await site.publish()
+        await tab.type("stripes")
+        found = await tab.until("document.querySelector('#am\\\\:results a')?.href")
+        assert found == f"{site.url}/handbook/guides/okapi.html#okapi"
+
+
+async def test_a_page_of_the_listener_itself_has_its_style(site: Published, browser_binary: Path) -> None:
+    async with asyncio.timeout(100), headless(browser_binary) as browser:
+        tab = await browser.tab()
+        await tab.open(f"{site.url}/no-such-space/")
+        assert "system-ui" in await tab.run("getComputedStyle(document.body).fontFamily")
+        await pictured(tab, "nothing")
+        assert [each for each in tab.complaints if "Content Security" in each] == []
+
+
+async def test_a_word_of_code_is_not_torn_at_its_hyphens_and_code_can_be_copied(
+    site: Published, browser_binary: Path
+) -> None:
+    await site.doc.write("words.md", "# Words\n\n" + "x `--wait-for-it` " * 60 + "\n\n```sh\ntrue\n```\n")
+    await site.publish()
+    async with asyncio.timeout(100), headless(browser_binary) as browser:
+        tab = await browser.tab()
+        await tab.size(390, 800)
+        await tab.open(f"{site.url}/handbook/words.html")
+        lines = "[...document.querySelectorAll('p code .am-word')].map((each) => each.getClientRects().length)"
+        assert set(await tab.run(lines)) == {1}
+        await tab.run("document.querySelector('button.copy').focus()")
+        assert await tab.run("getComputedStyle(document.querySelector('button.copy')).opacity") == "1"
+
+
 async def test_on_a_telephone_the_menu_opens_and_nothing_is_wider_than_the_screen(
     site: Published, browser_binary: Path
 ) -> None:

@@ -51,6 +51,14 @@ def test_headings_of_any_words_have_anchors_that_lead_to_them(parts: list[tuple[
         assert found == wanted
 
 
+def test_words_of_code_in_a_line_stay_whole_unless_they_are_very_long() -> None:
+    long = "a-" * 30
+    page = rendered(f"`run --wait <b>/x` `plain` `{long}`\n\n    no --word here\n\n```sh\n--nor\n```\n")
+    assert re.findall(r'<span class="am-word">([^<]*)</span>', page) == ["--wait", "&lt;b&gt;/x"]
+    assert f"<code>{long}</code>" in page
+    assert "<code>plain</code>" in page
+
+
 def test_raw_html_headings_are_no_headings_of_the_outline() -> None:
     content = "<h2>raw</h2>\n\n## real\n\n<h2 id='mine'>raw</h2>\n\n## real\n"
     assert anchors(rendered(content)) == ["real", "mine", "real-1"]

@@ -62,7 +62,7 @@
     return found;
   };
 
-  const search = async (query) => {
+  const ranked = async (query) => {
     const index = await load("index.json");
     const asked = [...new Set(words(query))];
     const scores = new Map();
@@ -87,6 +87,13 @@
     }
     return { asked, results };
   };
+
+  // A release that readers were switched to meanwhile has other files.
+  const search = (query) =>
+    ranked(query).catch(() => {
+      loaded.clear();
+      return ranked(query);
+    });
 
   const marked = (element, text, asked) => {
     const pattern = asked.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
