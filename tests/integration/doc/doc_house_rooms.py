@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pycrdt import Doc, Text
 
@@ -21,10 +21,11 @@ from services.doc.engine.editing import make_rooms
 from services.doc.store.editing import SqlRoomStore
 
 LIMIT_S = 30.0
+S = TypeVar("S", bound=Said)
 
 
 class LamedStore(SqlRoomStore):
-    """Away while `away`; `before` and `after` are called with the name of what is done."""
+    """Away while `away`; `before` and `after_` are called with the name of what is done."""
 
     away = False
 
@@ -117,15 +118,23 @@ class RoomEditor:
         if self._live is not None and self._session is not None:
             await self._live.write(self._session, self.number, self.pending[self.number])
 
+    async def ask(self, message: str = "") -> None:
+        """For a revision."""
+        assert self._live is not None and self._session is not None  # noqa: PT018
+        await self._live.save(self._session, message)
+
     async def save(self) -> str:
         """The revision; fails when it is refused."""
-        assert self._live is not None and self._session is not None  # noqa: PT018
         before = len(self.told)
-        await self._live.save(self._session, "")
+        await self.ask()
         await self.until(lambda: any(isinstance(each, Saved | NotSaved) for each in self.told[before:]))
         (said, *_) = [each for each in self.told[before:] if isinstance(each, Saved | NotSaved)]
         assert isinstance(said, Saved), said
         return said.revision_id
+
+    def of(self, kind: type[S]) -> list[S]:
+        """What was told of this kind."""
+        return [each for each in self.told if isinstance(each, kind)]
 
     async def settled(self) -> None:
         await self.until(lambda: not self.pending)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from automesh.core.clock import Clock
-from automesh.core.errors import AutomationError, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, ValidationError
 from services.doc.domain.documents.document import Document
 from services.doc.domain.documents.merging import MergeOutcome
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.requests import Edit
 from services.doc.domain.documents.writer import DocumentWriter
+from services.doc.domain.editing.errors import passes
 from services.doc.domain.editing.ports import RoomStore, SharedTexts
 from services.doc.domain.editing.room import Room, request_id
 from services.doc.domain.errors import DocumentTrashed, StaleHead
@@ -70,7 +71,7 @@ class Cutter:
         return document.revision_id
 
     async def cut(self, room: Room, message: str = "") -> Outcome | None:
-        """None while another replica is at it. Raises Unavailable, RoomGone, TextsLost; then nothing is decided."""
+        """None while another replica is at it. Raises RoomGone, and what passes; then nothing is decided."""
         taken = await self._store.take_cut(room.tenant_id, room.room_id, self._replica, HOLD_FOR)
         if taken is None:
             return None
@@ -85,18 +86,15 @@ class Cutter:
 
     async def _cut(self, room: Room, message: str) -> Outcome:
         brought_in: list[bytes] = []
-        try:
+        with suppress(_OthersWrote):
             for _ in range(TRIES):
                 outcome = await self._tried(room, message)
                 if isinstance(outcome, Outcome):
                     return replace(outcome, brought_in=brought_in)
                 room, update = outcome
                 brought_in += [update] if update else []
-        except _OthersWrote:
-            await self._release(room)
-            return Outcome(room, room.sequence, brought_in=brought_in)
-        busy = "others keep writing this page: it will be saved when they pause"
-        return replace(await self._refused(room, STALE_WRITE, busy), brought_in=brought_in)
+        await self._release(room)
+        return Outcome(room, room.sequence, brought_in=brought_in)
 
     async def _tried(self, room: Room, message: str) -> Outcome | tuple[Room, bytes]:
         """How it ended; or the room after a merge, with the update that brought it in."""
@@ -112,9 +110,9 @@ class Cutter:
             return await self._written(room, text, message)
         except StaleHead:  # somebody wrote between reading and writing, perhaps this room: look again
             return await self._taken_again(room), b""
-        except Unavailable:
-            raise
         except AutomationError as error:
+            if passes(error):
+                raise
             return await self._refused(room, error.reason, _said(error))
 
     async def _written(self, room: Room, text: str, message: str) -> Outcome:

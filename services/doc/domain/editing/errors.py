@@ -6,7 +6,7 @@ Unavailable > TextsLost
 
 from __future__ import annotations
 
-from automesh.core.errors import Exhausted, NotFound, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, Exhausted, Kind, NotFound, Unavailable, ValidationError
 from services.doc.domain.errors import DocError
 
 
@@ -38,6 +38,11 @@ class TextsLost(Unavailable):
     """The program that holds the texts has ended, or was ended because it took too long: load them again."""
 
     reason = "TEXTS_LOST"
+
+
+def passes(error: AutomationError) -> bool:
+    """Whether it says nothing about what was asked for: the store is away, was too slow, or somebody was faster."""
+    return error.kind in {Kind.UNAVAILABLE, Kind.DEADLINE, Kind.ABORTED}
 
 
 def began_anew() -> RoomBeganAnew:

@@ -4,43 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError, Unavailable
 from services.doc.domain.editing.audience import Audience
-from services.doc.domain.editing.cutter import Cutter, Outcome
-from services.doc.domain.editing.errors import RoomGone, UpdateMalformed, began_anew
+from services.doc.domain.editing.box import Asked, Box, Coming, Hinted, Written
+from services.doc.domain.editing.cutter import Cutter
+from services.doc.domain.editing.errors import RoomGone, UpdateMalformed, began_anew, passes
 from services.doc.domain.editing.ports import Hint, RoomStore, RoomWire, SharedTexts, Verdict
 from services.doc.domain.editing.room import MAX_UPDATE, Room
+from services.doc.domain.editing.room_revisions import RoomRevisions
 from services.doc.domain.editing.room_text import RoomText
-from services.doc.domain.editing.said import Acknowledged, Joined, Saved, Theirs
+from services.doc.domain.editing.said import Acknowledged, Joined, Theirs
 from services.doc.domain.editing.session import Session
-from services.doc.domain.editing.waiting import WaitingRoom
 
-MAX_BATCH = 200
 TICK_S, FOLLOW_EVERY_S, STAY_EVERY_S = 1.0, 3.0, 10.0
-RETRY_CUT_S = 2.0
 TOLD = {
     Verdict.TOO_LARGE: "the page would be larger than is allowed (doc_max_page_bytes): take it back, or divide it",
     Verdict.HISTORY_FULL: "the room remembers too many changes: when all have left it for ten minutes it begins anew",
     Verdict.TOO_COSTLY: "this update takes too long to bring in: take it back, and write in smaller steps",
     Verdict.OUT_OF_ORDER: "this update builds on one that is not here: join again with your state vector",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """Somebody's update."""
-
-    session: Session
-    number: int
-    update: bytes
-
-
-Job = Written | Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +52,12 @@ class LiveRoom:
         self._text = RoomText(
             room, ground.store, ground.texts, self._audience.tell_update, max_bytes=ground.max_page_bytes
         )
-        self._box: asyncio.Queue[Job] = asyncio.Queue()
-        self._waiting = WaitingRoom()
-        self._next: Job | None = None
+        self._box = Box()
         self._entering: set[asyncio.Future[Joined]] = set()
-        self._due: float | None = None
-        self._uncut_since: float | None = None
-        self._looked_at, self._hinted, self._told_head = "", False, room.head
+        self._revisions = RoomRevisions(
+            self._text, self._audience, ground.cutter, idle_s=ground.idle_s, longest_s=ground.longest_s
+        )
+        self._hinted = False
         self._ticked = self._followed = self._stayed = 0.0
 
     @property
@@ -89,54 +73,27 @@ class LiveRoom:
     # ------------------------------------------------------------------ what people do
     async def join(self, session: Session, state_vector: bytes) -> Joined:
         """Raises UpdateMalformed, RoomBeganAnew, RoomGone, Unavailable."""
-        done: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
-        self._entering.add(done)
-
-        async def enter() -> None:
-            try:
-                joined = await self._text.loaded(lambda: self._enter(session, state_vector))
-            except AutomationError as error:
-                self._audience.forget(session)
-                if not done.done():
-                    done.set_exception(error)
-                if isinstance(error, RoomGone):
-                    raise
-            else:
-                if done.done():  # whoever asked is gone
-                    self._audience.forget(session)
-                else:
-                    done.set_result(joined)
-
-        self._box.put_nowait(enter)
+        coming = Coming(session, state_vector, asyncio.get_running_loop().create_future())
+        self._entering.add(coming.joined)
+        self._box.put(coming)
         try:
-            return await done
+            return await coming.joined
         except asyncio.CancelledError:  # perhaps at the very moment of entering
             self._audience.forget(session)
             raise
         finally:
-            self._entering.discard(done)
+            self._entering.discard(coming.joined)
 
     async def write(self, session: Session, number: int, update: bytes) -> None:
         """Waits while too much waits already."""
         if len(update) > MAX_UPDATE:
             session.not_saved(Verdict.TOO_LARGE, f"one update has at most {MAX_UPDATE} bytes: send smaller ones")
             return
-        await self._waiting.enter(len(update))
-        self._box.put_nowait(Written(session, number, update))
+        await self._box.bring(Written(session, number, update))
 
     async def save(self, session: Session, message: str) -> None:
-        """A revision now."""
-        await self._waiting.enter(0)
-
-        async def cut() -> None:
-            await self._waiting.leave(1, 0)
-            await self._cut(message, session)
-
-        self._box.put_nowait(cut)
-
-    def hurry(self) -> None:
-        """A revision now, for nobody in particular."""
-        self._box.put_nowait(self._cut)
+        """A revision now. Waits, too."""
+        await self._box.bring(Asked(session, message))
 
     async def show(self, session: Session, state: bytes) -> None:
         """Where somebody is."""
@@ -145,8 +102,8 @@ class LiveRoom:
     async def leave(self, session: Session) -> None:
         """Their updates are kept all the same; when the last one leaves, a revision is cut."""
         self._audience.forget(session)
-        if not self._audience and self._due is not None:
-            self._due = _now()
+        if not self._audience:
+            self._revisions.hurry()
         await self._audience.leave(session)
 
     # ------------------------------------------------------------------ the one task
@@ -169,44 +126,24 @@ class LiveRoom:
             await self._text.drop()
 
     def _needed(self) -> bool:
-        waiting = self._next is not None or not self._box.empty()
-        return bool(self._audience) or waiting or (self.room.uncut and not self.room.refused)
+        return bool(self._audience) or bool(self._box) or self.room.unsaved
 
     async def _turn(self) -> None:
-        job = await self._job()
-        if isinstance(job, Written):
-            batch = self._batch(job)
-            await self._waiting.leave(len(batch), sum(len(each.update) for each in batch))
-            await self._take(batch)
-        elif job is not None:
-            await self._guarded(job)
+        match await self._box.take(min(self._revisions.wait_s, TICK_S)):
+            case Coming() as coming:
+                await self._let_in(coming)
+            case list() as batch:
+                await self._take(batch)
+            case Asked() as asked:
+                self._revisions.ask(asked.session, asked.message)
+            case Hinted():
+                self._hinted = False
+                await self._guarded(self._revisions.catch_up)
         if _now() - self._ticked >= TICK_S:
             self._ticked = _now()
             await self._guarded(self._tick)
-        if self._due is not None and _now() >= self._due:
-            await self._guarded(self._cut)
-
-    async def _job(self) -> Job | None:
-        """The next; None when there is none for a while."""
-        if self._next is not None:
-            job, self._next = self._next, None
-            return job
-        wait_s = TICK_S if self._due is None else min(max(self._due - _now(), 0), TICK_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                return await self._box.get()
-        return None
-
-    def _batch(self, first: Written) -> list[Written]:
-        """What came right behind it."""
-        batch = [first]
-        while len(batch) < MAX_BATCH and not self._box.empty():
-            job = self._box.get_nowait()
-            if not isinstance(job, Written):
-                self._next = job
-                break
-            batch.append(job)
-        return batch
+        if self._revisions.wait_s == 0:
+            await self._guarded(self._revisions.cut)
 
     async def _guarded(self, do: Callable[[], Awaitable[None]]) -> None:
         """What fails is done again later; only a room that is gone ends it."""
@@ -216,30 +153,44 @@ class LiveRoom:
             raise
         except AutomationError as error:
             self._ground.trouble(self.room.room_id, error)
-            if self.room.uncut:
-                self._due = _now() + RETRY_CUT_S
+            self._revisions.failed(error)
 
     async def _tick(self) -> None:
         self._audience.look_around()
-        if self.room.uncut and not self.room.refused and self._due is None:
-            self._changed()
+        await self._revisions.catch_up()
         if not self._audience:
             return
-        await self._catch_up()
         if _now() - self._followed >= FOLLOW_EVERY_S:
             self._followed = _now()
-            await self._follow_head()
+            await self._revisions.follow_head()
         if _now() - self._stayed >= STAY_EVERY_S:
             self._stayed = _now()
             await self._ground.store.touch(self.room.tenant_id, self.room.room_id)
             await self._audience.show_all()
 
+    # ------------------------------------------------------------------ people
+    async def _let_in(self, coming: Coming) -> None:
+        try:
+            joined = await self._text.loaded(lambda: self._enter(coming.session, coming.state_vector))
+        except AutomationError as error:
+            self._audience.forget(coming.session)
+            if not coming.joined.done():
+                coming.joined.set_exception(error)
+            if isinstance(error, RoomGone):
+                raise
+        else:
+            if coming.joined.done():  # whoever asked is gone
+                self._audience.forget(coming.session)
+            else:
+                coming.joined.set_result(joined)
+
     async def _enter(self, session: Session, state_vector: bytes) -> Joined:
-        await self._catch_up()
-        await self._follow_head()
+        await self._revisions.catch_up()
+        await self._revisions.follow_head()
         standing = await self._text.standing(state_vector)
         if self.room.refused:
             session.not_saved(self.room.refused_reason, self.room.refused_message)
+            self._revisions.ask(session, "")  # what stood against it may have been mended elsewhere
         await self._audience.enter(session)
         return Joined(standing.update, self.room.head, standing.state_vector)
 
@@ -252,21 +203,23 @@ class LiveRoom:
         while not verdicts:
             try:
                 verdicts = await self._text.loaded(lambda: self._text.keep(updates, authors))
-            except Unavailable as error:
+            except AutomationError as error:
+                if not passes(error):
+                    raise
                 self._text.doubt()
-                self._warn(batch, error)
+                for session in {each.session for each in batch}:
+                    session.store_away(error)
                 await asyncio.sleep(backoff.next_s())
         for each, verdict in zip(batch, verdicts, strict=True):
             self._answer(each, verdict)
         if Verdict.TAKEN in verdicts:
-            self._changed()
+            self._revisions.changed()
             await self._ground.wire.say(self.room.room_id, Hint())
             await self._guarded(self._text.squash)
 
     def _answer(self, written: Written, verdict: Verdict) -> None:
         session = written.session
         if verdict is Verdict.TAKEN:
-            session.warned = False
             session.tell(Acknowledged(written.number))
             self._audience.tell(Theirs(written.update), but=session)
         elif verdict is Verdict.MALFORMED:
@@ -274,36 +227,7 @@ class LiveRoom:
         else:
             session.not_saved(Verdict.TOO_LARGE if verdict is Verdict.HISTORY_FULL else verdict, TOLD[verdict])
 
-    def _warn(self, batch: Sequence[Written], error: AutomationError) -> None:
-        for session in {each.session.session_id: each.session for each in batch}.values():
-            if not session.warned:
-                session.warned = True
-                session.not_saved("STORE_AWAY", f"{error.message}; it is tried again", retrying=True)
-
-    def _changed(self) -> None:
-        """There is something to be saved, once it falls quiet."""
-        if self._uncut_since is None:
-            self._uncut_since = _now()
-        quiet = _now() + self._ground.idle_s if self._audience else _now()
-        self._due = min(quiet, self._uncut_since + self._ground.longest_s)
-
     # ------------------------------------------------------------------ what others do
-    async def _catch_up(self) -> None:
-        self._hinted = False
-        if await self._text.catch_up():
-            self._changed()
-        if not self.room.uncut and self.room.head != self._told_head:  # another replica has cut it
-            self._tell_saved(self.room.head, self.room.updated_at)
-
-    async def _follow_head(self) -> None:
-        """Brings in what was written beside the room, where nothing in it waits to be saved."""
-        if self.room.uncut:
-            return
-        head = await self._ground.cutter.head(self.room)
-        if head not in {self.room.head, self._looked_at}:
-            self._looked_at = head
-            await self._cut_now("", None)
-
     async def _listen(self) -> None:
         backoff = Backoff(first_s=0.1, most_s=5.0)
         while True:
@@ -323,47 +247,9 @@ class LiveRoom:
             await self._audience.show_all()
         elif not self._hinted:
             self._hinted = True
-            self._box.put_nowait(self._catch_up)
+            self._box.put(Hinted())
 
-    # ------------------------------------------------------------------ revisions
-    async def _cut(self, message: str = "", asked: Session | None = None) -> None:
-        await self._catch_up()
-        if self.room.uncut:
-            await self._cut_now(message, asked)
-            return
-        self._due = self._uncut_since = None
-        if asked is not None:
-            asked.tell(Saved(self.room.head, self.room.updated_at))
-
-    async def _cut_now(self, message: str, asked: Session | None) -> None:
-        self._due = None
-        try:
-            outcome = await self._ground.cutter.cut(self.room, message)
-        except Unavailable as error:
-            self._text.doubt()
-            if asked is not None:
-                asked.not_saved("STORE_AWAY", f"{error.message}; it is tried again", retrying=True)
-            raise
-        if outcome is None:
-            self._due = _now() + RETRY_CUT_S
-        else:
-            self._tell_outcome(outcome)
-
-    def _tell_outcome(self, outcome: Outcome) -> None:
-        for update in outcome.brought_in:
-            self._audience.tell_update(update)
-        self._text.moved(outcome.room, outcome.seen)
-        if outcome.saved and outcome.time is not None:
-            self._tell_saved(outcome.saved, outcome.time)
-        elif outcome.refused is not None:
-            self._audience.tell_refused(*outcome.refused)
-        self._uncut_since = None
-        if self.room.uncut and not self.room.refused:
-            self._due = _now() + RETRY_CUT_S
-
-    def _tell_saved(self, revision_id: str, time: datetime) -> None:
-        self._told_head = revision_id
-        self._audience.tell_saved(revision_id, time)
+    # ------------------------------------------------------------------ the end
 
     def _end_all(self, error: AutomationError) -> None:
         self._audience.end(error)

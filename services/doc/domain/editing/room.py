@@ -55,6 +55,11 @@ class Room(NewRoom):
         """No revision could be cut of the text as it stands."""
         return self.uncut and self.refused_sequence == self.sequence
 
+    @property
+    def unsaved(self) -> bool:
+        """Something in it waits for a revision that may well be cut."""
+        return self.uncut and not self.refused
+
 
 @dataclass(frozen=True, slots=True)
 class KeptUpdate:

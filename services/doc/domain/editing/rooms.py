@@ -92,7 +92,7 @@ class EditingRooms:
         left = await self._ground.store.left_uncut(self._bounds.quiet_for, AT_ONCE)
         for room in left:
             if room.room_id not in self._open and len(self._open) < MAX_ROOMS:
-                self._start(room).hurry()
+                self._start(room)
         return len(left)
 
     async def forget(self) -> int:

@@ -19,19 +19,22 @@ BEHIND = (
 
 
 class Session:
-    """Told things by its room, read by its stream. Whoever does not read fast enough is told so, and it ends."""
+    """Told things by its room, read by its stream. Whoever does not read fast enough is told so, and it ends.
+
+    One thing is always let in, however large.
+    """
 
     def __init__(self, session_id: str, person: Person, *, max_waiting: int = MAX_WAITING) -> None:
         self.session_id, self.person = session_id, person
         self.acknowledged = 0
         """The last number that is durable."""
-        self.warned = False
-        """Told that the store is away."""
         self.presence: PresenceOf | None = None
         self._waiting: deque[Said] = deque()
         self._bytes, self._max_waiting = 0, max_waiting
         self._changed = asyncio.Event()
         self._ended: AutomationError | bool = False
+        self._warned = False
+        """Told that the store is away."""
 
     @property
     def open(self) -> bool:
@@ -43,13 +46,13 @@ class Session:
         if not self.open:
             return
         if isinstance(said, Acknowledged):
-            self.acknowledged = said.number
+            self.acknowledged, self._warned = said.number, False
         elif isinstance(said, Saved):
-            said = replace(said, acknowledged=self.acknowledged)
+            said, self._warned = replace(said, acknowledged=self.acknowledged), False
         if self._replaced(said):
             return
         size = len(said.update) if isinstance(said, Theirs) else 0
-        if len(self._waiting) >= self._max_waiting or self._bytes + size > MAX_WAITING_BYTES:
+        if self._waiting and (len(self._waiting) >= self._max_waiting or self._bytes + size > MAX_WAITING_BYTES):
             self._waiting.clear()
             self._waiting.append(NotSaved("BEHIND", BEHIND, acknowledged=self.acknowledged))
             self._ended = True
@@ -61,6 +64,12 @@ class Session:
     def not_saved(self, reason: str, message: str, *, retrying: bool = False) -> None:
         """With what is durable so far."""
         self.tell(NotSaved(reason, message, retrying, self.acknowledged))
+
+    def store_away(self, error: AutomationError) -> None:
+        """Said once, until something is kept again."""
+        if not self._warned:
+            self._warned = True
+            self.not_saved("STORE_AWAY", f"{error.message}; it is tried again", retrying=True)
 
     def end(self, error: AutomationError | None = None) -> None:
         """After what waits; with an error, when there is one."""
