@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +24,11 @@ _PIECE = 256 * 1024
 _MAX_HEADER = MIB
 _END = 1024
 _LINK = 0o120000
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""Of zip: what the others unpack to cannot be bounded while it is read."""
+_DIRECTORY, _DIRECTORY_ENTRY = b"PK\x01\x02", 46
+_DIGITS = re.compile(rb"[0-9]{1000}")
+"""No pax header has a number so long, and tarfile would take time by its square to see that."""
 _HEADERS = frozenset({
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 })  # fmt: skip
@@ -46,9 +52,10 @@ class Entries(Protocol):
         ...
 
 
-def zip_entries(scratch: SealedScratch) -> Entries:
+def zip_entries(scratch: SealedScratch, meter: Meter) -> Entries:
     """Of a zip archive. Raises ArchiveRefused."""
     with refusing():
+        _count_zip(scratch, meter)
         archive = zipfile.ZipFile(scratch.view())
 
     def entries() -> Iterator[Entry]:
@@ -66,6 +73,8 @@ def tar_entries(scratch: SealedScratch, unpacked: Callable[[IO[bytes]], IO[bytes
         stream = _Tail(unpacked(scratch.view()), Meter(meter.limits, meter.packed, meter.stop))
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo, errors="surrogateescape") as archive:
             for index, info in enumerate(archive):
+                meter.entry(index + 1)
+                archive.members = []  # type: ignore[attr-defined] # it would remember all of them
                 if not info.isdir():
                     yield Entry(index, info.name, partial(_tar_file, archive, info), _tar_wrong(info))
             stream.finish()
@@ -131,6 +140,28 @@ class _TarInfo(tarfile.TarInfo):
             raise tarfile.ReadError(f"a header has {self.size} bytes")
         return super()._proc_member(archive)  # type: ignore[misc] # typeshed does not know it
 
+    def _proc_pax(self, archive: tarfile.TarFile) -> Any:
+        stream: Any = archive.fileobj
+        header = stream.read(-(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+        if _DIGITS.search(header):
+            raise tarfile.ReadError("a header is nothing but digits")
+        stream.buf, stream.pos = header + stream.buf, stream.pos - len(header)  # to be read again
+        return super()._proc_pax(archive)  # type: ignore[misc] # typeshed does not know it
+
+
+def _count_zip(scratch: SealedScratch, meter: Meter) -> None:
+    """Before zipfile has all entries in memory. What is no directory is left to its complaints."""
+    reader: Any = zipfile  # typeshed does not know how it finds the directory
+    end = reader._EndRecData(scratch.view())
+    if not end:
+        return
+    large = end[reader._ECD_SIGNATURE] == reader.stringEndArchive64
+    between = reader.sizeEndCentDir64 + reader.sizeEndCentDir64Locator if large else 0
+    file, count = scratch.view(max(0, end[reader._ECD_LOCATION] - end[reader._ECD_SIZE] - between)), 0
+    while (head := file.read(_DIRECTORY_ENTRY)).startswith(_DIRECTORY) and len(head) == _DIRECTORY_ENTRY:
+        meter.entry(count := count + 1)
+        file.seek(sum(int.from_bytes(head[at : at + 2], "little") for at in (28, 30, 32)), io.SEEK_CUR)
+
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = archive.extractfile(info)
@@ -152,6 +183,8 @@ def _zip_wrong(info: zipfile.ZipInfo) -> str:
         return "has a NUL character in its name: rename it"
     if info.flag_bits & 1:
         raise ArchiveRefused("the archive is encrypted with a password: pack it without one")
+    if info.compress_type not in _METHODS:
+        raise ArchiveRefused("the archive is not packed by the usual method: pack it with plain zip or tar")
     return ""
 
 

@@ -29,13 +29,11 @@ class Meter:
     limits: ArchiveLimits
     packed: int
     stop: threading.Event = field(default_factory=threading.Event)
-    entries: int = 0
     unpacked: int = 0
 
-    def entry(self) -> None:
-        """One more. Raises ArchiveRefused."""
-        self.entries += 1
-        if self.entries > self.limits.max_entries:
+    def entry(self, count: int) -> None:
+        """So many there are, folders among them. Raises ArchiveRefused."""
+        if count > self.limits.max_entries:
             raise ArchiveRefused(f"the archive has more than {self.limits.max_entries} entries: import it in parts")
 
     def bytes(self, count: int) -> None:

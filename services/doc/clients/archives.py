@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from services.doc.clients.archive_entries import Entries, Entry, refusing
 from services.doc.clients.archive_limits import Meter
 from services.doc.domain.attachments.attachment import EXPORT_MANIFEST
+from services.doc.domain.documents.path import MAX_PATH
 from services.doc.domain.jobs.job import Problem
 from services.doc.domain.transfer.arrival import Arrival, Step, below, cleaned, ignored
 from services.doc.domain.transfer.errors import ArchiveRefused
@@ -41,7 +43,6 @@ class ArchiveSource:
         """Looks at every byte, so that what is broken is known before anything is written. Raises ArchiveRefused."""
         with refusing():
             for entry in self._entries():
-                self._meter.entry()
                 self._note(entry)
         if not self._arrivals and not self._problems:
             where = f"below {self._root!r} of the archive" if self._root else "in the archive"
@@ -78,8 +79,12 @@ class ArchiveSource:
         if path is None or (ignored(path) and path != EXPORT_MANIFEST):
             self._skip(entry)
             return
+        if len(path) > MAX_PATH:
+            entry = replace(
+                entry, wrong=f"has a name of {len(path)} characters; at most {MAX_PATH} are taken: shorten it"
+            )
         if entry.wrong:
-            self._problems.append(Problem(path, entry.wrong))
+            self._problems.append(Problem(path[:MAX_PATH], entry.wrong))
             return
         content = self._content(entry)
         if content is None:

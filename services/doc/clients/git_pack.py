@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.doc.clients.archive_limits import Meter
@@ -18,6 +20,8 @@ _PIECE = 64 * 1024
 _CACHE_BYTES, _STACK_BYTES = 32 * 1024 * 1024, 256 * 1024 * 1024
 _TRAILER = 20
 _MAX_SHIFT = 60
+_LONGEST_CHAIN = 32
+"""Deltas one after the other that it takes to read an object; of longer chains some in between are kept whole."""
 _MAKE = "make it with `git bundle create FILE --all`"
 
 
@@ -139,18 +143,18 @@ class Pack:
         for object_id, at in list(self._places.items()):
             if at in by_place or object_id in by_id:
                 kind, content = self._content(at)
-                self._descend(kind, [(at, object_id, content)], by_place, by_id)
+                self._descend(kind, [(at, object_id, content, 0)], by_place, by_id)
 
     def _descend(
         self,
         kind: int,
-        stack: list[tuple[int, bytes, bytes]],
+        stack: list[tuple[int, bytes, bytes, int]],
         by_place: dict[int, list[int]],
         by_id: dict[bytes, list[int]],
     ) -> None:
         held = len(stack[0][2])
         while stack:
-            at, object_id, content = stack.pop()
+            at, object_id, content, deltas = stack.pop()
             held -= len(content)
             for child in (*by_place.pop(at, ()), *by_id.pop(object_id, ())):
                 made = self._applied(content, self._inflated(self._packed[child]))
@@ -162,16 +166,20 @@ class Pack:
                     raise ArchiveRefused(
                         "the git bundle needs too much memory to be unpacked: repack it with less depth"
                     )
-                stack.append((child, child_id, made))
+                stack.append((child, child_id, made, (deltas + 1) % _LONGEST_CHAIN))
+                if deltas + 1 == _LONGEST_CHAIN:
+                    self._keep_whole(child, kind, made)
+
+    def _keep_whole(self, at: int, kind: int, content: bytes) -> None:
+        self._packed[at] = _Packed(kind, len(content), self._scratch.size)
+        self._scratch.append(zlib.compress(content, 1))
 
     def _applied(self, base: bytes, delta: bytes) -> bytes:
         from dulwich.pack import apply_delta  # noqa: PLC0415 - only those who import git need it
 
         self._check_size(_varint(delta, _varint(delta, 0)[1])[0])
-        try:
+        with refusing_broken():
             return b"".join(apply_delta(base, delta))
-        except Exception as error:
-            raise ArchiveRefused(f"the git bundle is broken ({error}): make and send it again") from error
 
     def _inflated(self, packed: _Packed) -> bytes:
         return self._inflate(packed, count=False)[0]
@@ -192,8 +200,7 @@ class Pack:
                 raise ArchiveRefused("the git bundle is broken: an object is larger than it says")
         if len(out) != packed.size:
             raise ArchiveRefused("the git bundle is broken: an object is smaller than it says")
-        if count:
-            self._meter.bytes(len(out))
+        self._meter.bytes(len(out) if count else 0)
         return bytes(out), at - len(inflater.unused_data)
 
     def _check_size(self, size: int) -> None:
@@ -202,6 +209,15 @@ class Pack:
                 f"the git bundle holds a file of {size} bytes; at most {self._meter.limits.max_file} are taken: keep "
                 "it elsewhere"
             )
+
+
+@contextmanager
+def refusing_broken() -> Iterator[None]:
+    """Whatever dulwich raises for what it cannot read."""
+    try:
+        yield
+    except Exception as error:
+        raise ArchiveRefused(f"the git bundle is broken ({error}): make and send it again") from error
 
 
 def _id(kind: int, content: bytes) -> bytes:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from automesh.core.errors import ValidationError
 from services.doc.clients.archive_limits import Meter
 from services.doc.clients.archives import normal
-from services.doc.clients.git_pack import BLOB, COMMIT, TAG, Pack
+from services.doc.clients.git_pack import BLOB, COMMIT, TAG, Pack, refusing_broken
 from services.doc.clients.git_tree import LINK, SUBMODULE, Leaf, Trees
 from services.doc.clients.scratch import SealedScratch
 from services.doc.domain.jobs.job import Problem
@@ -160,7 +160,8 @@ class GitSource:
             kind, content = self._pack.read(object_id)
             if kind != TAG:
                 break
-            object_id = bytes.fromhex(Tag.from_string(content).object[1].decode())
+            with refusing_broken():
+                object_id = bytes.fromhex(Tag.from_string(content).object[1].decode())
         return object_id
 
     def _commit(self, object_id: bytes) -> _Commit:
@@ -169,7 +170,7 @@ class GitSource:
         kind, content = self._pack.read(object_id)
         if kind != COMMIT:
             raise ArchiveRefused(f"the git bundle is broken: {object_id.hex()} is no commit")
-        try:
+        with refusing_broken():
             parsed = Commit.from_string(content)
             return _Commit(
                 object_id=object_id,
@@ -179,8 +180,6 @@ class GitSource:
                 time=_time(parsed.author_time, parsed.author_timezone),
                 message=parsed.message.decode("utf-8", "replace").replace("\x00", ""),
             )
-        except Exception as error:
-            raise ArchiveRefused(f"the git bundle is broken ({error}): make and send it again") from error
 
 
 def _head(scratch: SealedScratch) -> tuple[dict[bytes, bytes], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.doc.clients.git_pack import Pack
+from services.doc.clients.git_pack import Pack, refusing_broken
 from services.doc.domain.transfer.errors import ArchiveRefused
 
 FOLDER, LINK, SUBMODULE = 0o040000, 0o120000, 0o160000
@@ -27,6 +27,7 @@ class Trees:
     def __init__(self, pack: Pack, max_entries: int) -> None:
         self._pack, self._max_entries = pack, max_entries
         self._read: dict[bytes, dict[str, Leaf]] = {}
+        self._looked = 0
 
     def below(self, tree: bytes, root: str) -> bytes | None:
         """The tree of the folder `root` ("" or "a/b/"); None where there is none."""
@@ -43,12 +44,8 @@ class Trees:
 
     def changes(self, old: bytes | None, new: bytes | None) -> Iterator[tuple[str, Leaf | None, Leaf | None]]:
         """Paths with what was there and what is there; equal folders are not looked into."""
-        for count, change in enumerate(self._changes(old, new, "", 0)):
-            if count >= self._max_entries:
-                raise ArchiveRefused(
-                    f"a commit changes more than {self._max_entries} files: import a folder, with `root`"
-                )
-            yield change
+        self._looked = 0
+        yield from self._changes(old, new, "", 0)
 
     def _changes(
         self, old: bytes | None, new: bytes | None, prefix: str, depth: int
@@ -63,12 +60,21 @@ class Trees:
             one, other = before.get(name), after.get(name)
             if one == other:
                 continue
+            self._count()
             folders = [leaf.object_id if leaf and _is_folder(leaf) else None for leaf in (one, other)]
             if any(folders):
                 yield from self._changes(folders[0], folders[1], f"{prefix}{name}/", depth + 1)
             leaves = [leaf if leaf and not _is_folder(leaf) else None for leaf in (one, other)]
             if any(leaves):
                 yield f"{prefix}{name}", leaves[0], leaves[1]
+
+    def _count(self) -> None:
+        """Folders too: a few of them within each other are without end."""
+        self._looked += 1
+        if self._looked > self._max_entries:
+            raise ArchiveRefused(
+                f"a commit changes more than {self._max_entries} files and folders: import a folder, with `root`"
+            )
 
     def _children(self, tree: bytes) -> dict[str, Leaf]:
         if tree not in self._read:
@@ -85,10 +91,8 @@ def _is_folder(leaf: Leaf) -> bool:
 def _parsed(content: bytes) -> dict[str, Leaf]:
     from dulwich.objects import parse_tree  # noqa: PLC0415 - only those who import git need it
 
-    try:
+    with refusing_broken():
         return {
             name.decode("utf-8", "surrogateescape"): Leaf(mode, bytes.fromhex(object_id.decode()))
             for name, mode, object_id in parse_tree(content, 20)
         }
-    except Exception as error:
-        raise ArchiveRefused(f"the git bundle is broken ({error}): make and send it again") from error

@@ -90,7 +90,7 @@ def _opened(scratch: SealedScratch, meter: Meter, root: str) -> Source:
 
 def _entries(start: bytes, scratch: SealedScratch, meter: Meter) -> Entries:
     if start.startswith(_ZIP):
-        return archive_entries.zip_entries(scratch)
+        return archive_entries.zip_entries(scratch, meter)
     if start.startswith(_GZIP):
         return archive_entries.tar_entries(scratch, archive_entries.gunzipped, meter)
     if start.startswith(_ZSTD):
