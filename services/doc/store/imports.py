@@ -25,6 +25,11 @@ BASES = """
 SELECT path_key, sha256 FROM import_base
  WHERE tenant_id = $1 AND space = $2 AND branch = $3 AND ($4 = '' OR starts_with(path_key, $4))
 """
+WRITTEN = """
+SELECT DISTINCT r.document_id, r.sha256 FROM revision r
+  JOIN unnest($2::text[], $3::text[]) c (document_id, sha256) USING (document_id, sha256)
+ WHERE r.tenant_id = $1
+"""
 LAST_COMMIT = """
 SELECT commit FROM import_commit WHERE tenant_id = $1 AND space = $2 AND branch = $3 AND prefix = $4 AND root = $5
 """
@@ -72,6 +77,12 @@ class SqlImportStore:
         """One query."""
         found = await self._database.fetch(BASES, tenant_id, space, branch, key(prefix), tenant=tenant_id)
         return {row["path_key"]: row["sha256"] for row in found}
+
+    async def written(self, tenant_id: str, contents: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """One query."""
+        documents, hashes = [each[0] for each in contents], [each[1] for each in contents]
+        found = await self._database.fetch(WRITTEN, tenant_id, documents, hashes, tenant=tenant_id)
+        return {(row["document_id"], row["sha256"]) for row in found}
 
     async def last_commit(self, tenant_id: str, space: str, branch: str, prefix: str, root: str) -> str:
         """One value."""

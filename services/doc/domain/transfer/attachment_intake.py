@@ -54,16 +54,13 @@ class AttachmentIntake:
 
     async def _one(self, arrival: Arrival, path: str, now: Attachment | None) -> bool:
         """Whether what is there now is what the source brought."""
-        base = self._bases.get(key(path), "")
+        origin = self._source.bases.get(arrival.path, "")
+        base = origin or self._bases.get(key(path), "")
         if now is not None and arrival.sha256 in {now.sha256, base}:
             self._report.count(Tally(unchanged=1))
             return arrival.sha256 == now.sha256
         if now is not None and now.sha256 != base:
-            self._report.refuse(
-                arrival.path,
-                f"another file is at {now.path!r}, stored by {now.created_by} and not by an import: delete that "
-                "one, or take this one out of the archive",
-            )
+            self._report.refuse(arrival.path, _taken(now, changed=bool(origin)))
             return False
         return await self._store(arrival, path, now.sha256 if now else "")
 
@@ -98,6 +95,15 @@ class AttachmentIntake:
             if len(page) < _PAGE:
                 return found
             after = page[-1].path
+
+
+def _taken(now: Attachment, *, changed: bool) -> str:
+    if changed:
+        return f"was changed here by {now.created_by} too: export it, decide for one of both, and import that"
+    return (
+        f"another file is at {now.path!r}, stored by {now.created_by} and not by an import: delete that one, or take "
+        "this one out of the archive"
+    )
 
 
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -26,11 +26,11 @@ from services.doc.domain.transfer.asked import ImportAsked
 from services.doc.domain.transfer.attachment_intake import AttachmentIntake
 from services.doc.domain.transfer.deciding import Action, Place
 from services.doc.domain.transfer.making import Made, Maker, Said
-from services.doc.domain.transfer.planning import Plan, Planned, Planner, Standing
+from services.doc.domain.transfer.planning import BATCH, Plan, Planned, Planner, Standing, batches
 from services.doc.domain.transfer.ports import Commit, ImportStore, Ledger, Source, Sources
 from services.doc.domain.validation.checks import Checks
 
-BATCH, BATCH_BYTES, TRIES = 100, 4 * 1024 * 1024, 3
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +90,7 @@ class _Import:
         self._source, self._rules = source, RulesOfSpace(ground.checks(), space)
         self._where = (job.tenant_id, job.space, asked.branch)
         self._standing = Standing((), {})
+        self._origins: Mapping[str, str] = {}
         self._maker = Maker(
             tenant_id=job.tenant_id,
             space=job.space,
@@ -117,11 +118,16 @@ class _Import:
         """How things stand here."""
         store, prefix = self._ground.store, self._asked.prefix
         self._standing = Standing(await store.standing(*self._where, prefix), await store.bases(*self._where, prefix))
+        self._origins = await self._certain({key(f"{prefix}{path}"): base for path, base in self._source.bases.items()})
+
+    async def _certain(self, origins: Mapping[str, str]) -> Mapping[str, str]:
+        """Those that are texts of the very document: what was copied from elsewhere says nothing of what is here."""
+        claimed = self._standing.claimed(origins)
+        written = await self._ground.store.written(self._job.tenant_id, set(claimed.values())) if claimed else ()
+        return {at: said[1] for at, said in claimed.items() if said in written}
 
     def _planner(self) -> Planner:
-        return Planner(
-            self._standing, self._source.bases, self._asked.prefix, delete_missing=self._asked.delete_missing
-        )
+        return Planner(self._standing, self._origins, self._asked.prefix, delete_missing=self._asked.delete_missing)
 
     async def _take(self, step: Step) -> None:
         plan = await asyncio.to_thread(self._planner().plan, step)
@@ -131,13 +137,13 @@ class _Import:
         self._conflicts |= {problem.path: problem for problem in plan.problems}
         await self._delete(plan.missing)
         writing = [each for each in plan.documents if self._wanted(each)]
-        batches = list(_batches(writing)) or [[]]
-        for batch in batches[:-1]:
+        parts = list(batches(writing)) or [[]]
+        for batch in parts[:-1]:
             await self._write(batch, {})
         self._report.done += 1
         first = islice(self._conflicts.items(), MAX_PROBLEMS)
         self._report.place["conflicts"] = {at: [each.path, each.message] for at, each in first}
-        await self._write(batches[-1], {}, commit=step.commit)
+        await self._write(parts[-1], {}, commit=step.commit)
 
     async def _take_files(self, plan: Plan) -> None:
         """A whole archive, or the files beside the documents of a history."""
@@ -146,7 +152,7 @@ class _Import:
                 self._report.refuse(problem.path, problem.message)
         arrived = int(self._report.place.setdefault("arrived", 0))
         self._report.done = max(self._report.done, len(plan.problems) + arrived)
-        for batch in _batches(plan.documents[arrived:]):
+        for batch in batches(plan.documents[arrived:]):
             arrived += len(batch)
             self._report.place["arrived"] = arrived
             await self._write_files(batch, plan)
@@ -299,15 +305,3 @@ class _Import:
                 return
             for each in made:
                 await self._delete_made([each])
-
-
-def _batches(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
-    batches: list[list[Planned]] = []
-    size = 0
-    for each in planned:
-        if not batches or len(batches[-1]) == BATCH or size + each.arrival.size > BATCH_BYTES:
-            batches.append([])
-            size = 0
-        batches[-1].append(each)
-        size += each.arrival.size
-    return batches

@@ -12,6 +12,8 @@ from services.doc.domain.jobs.job import Problem
 from services.doc.domain.transfer.arrival import Arrival, Named, Step, named
 from services.doc.domain.transfer.deciding import Action, Decision, Place, decide
 
+BATCH, BATCH_BYTES = 100, 4 * 1024 * 1024
+
 
 class Standing:
     """Documents and what imports brought, by key of their paths; kept up to date as writes are committed."""
@@ -22,6 +24,12 @@ class Standing:
         self.bases = dict(bases)
         for place in places:
             (self.trashed if place.deleted else self.live)[key(place.path)] = place
+
+    def claimed(self, origins: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """By key, with what files are said to be made from: the document that is meant, and that content."""
+        meant = {at: self.live.get(at) or self.trashed.get(at) for at in origins}
+        said = {at: (place.document_id, origins[at]) for at, place in meant.items() if place is not None}
+        return {at: each for at, each in said.items() if each[1].isalnum()}  # an archive says what it likes
 
     def take(self, before: Place | None, head: Head) -> None:
         """A write was committed."""
@@ -75,10 +83,9 @@ class Plan:
 class Planner:
     """Plans steps of one import below `prefix` ("" or "a/b/")."""
 
-    def __init__(
-        self, standing: Standing, source_bases: Mapping[str, str], prefix: str, *, delete_missing: bool
-    ) -> None:
-        self._standing, self._source_bases, self._prefix = standing, source_bases, prefix
+    def __init__(self, standing: Standing, origins: Mapping[str, str], prefix: str, *, delete_missing: bool) -> None:
+        """`origins`: by key of the path, the content that a file was made from, where it is one of the document."""
+        self._standing, self._origins, self._prefix = standing, origins, prefix
         self._delete_missing = delete_missing
 
     def plan(self, step: Step) -> Plan:
@@ -101,7 +108,9 @@ class Planner:
         """What is done with one document as things stand now."""
         at, before = key(path), self._moved_from(arrival)
         place = self._standing.live.get(at)
-        bases = [arrival.base, self._standing.bases.get(at, ""), self._source_bases.get(arrival.path, "")]
+        bases = [arrival.base, self._standing.bases.get(at, "")]
+        if origin := self._origins.get(at):
+            bases = [origin]  # what another copy has brought since is no text that this one has seen
         if place is None and before is not None:
             bases.append(self._standing.bases.get(key(before.path), ""))
             decision = decide(before, None, arrival.sha256, bases, path)
@@ -163,3 +172,16 @@ class Planner:
             return named(path, self._prefix).path
         except ValidationError:
             return ""
+
+
+def batches(planned: Sequence[Planned]) -> Sequence[Sequence[Planned]]:
+    """In pieces that are written in one transaction each."""
+    parts: list[list[Planned]] = []
+    size = 0
+    for each in planned:
+        if not parts or len(parts[-1]) == BATCH or size + each.arrival.size > BATCH_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(each)
+        size += each.arrival.size
+    return parts

@@ -96,6 +96,10 @@ class ImportStore(Protocol):
         """By key of the path, what the last import brought."""
         ...
 
+    async def written(self, tenant_id: str, contents: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """Those of the pairs of document and SHA-256 where a revision of the document has that content."""
+        ...
+
     async def last_commit(self, tenant_id: str, space: str, branch: str, prefix: str, root: str) -> str:
         """The last that was imported there; empty when there is none."""
         ...
