@@ -6,6 +6,7 @@ import hashlib
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,7 @@ class Builder:
 
 def tag_file(tag: str) -> str:
     """Where the pages of a tag are listed; tags that look alike in an address are told apart."""
-    name = anchor_of(tag)
+    name = unicodedata.normalize("NFC", anchor_of(tag))  # as addresses are read
     if name != tag:
         name = f"{name or 'tag'}-{hashlib.sha256(tag.encode()).hexdigest()[:6]}"
     return f"{OWN}tags/{name}.html"

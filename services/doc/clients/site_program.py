@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = "services.doc.builder"
 JOB, PAGES, OUT, RESULT = "job.json", "pages", "out", "result.json"
+"""As the program's own job.py has them: the folder is all that the two share."""
 _CHUNK = 256 * 1024
 _MOST_SAID = 64 * 1024
 _SAID_AT_THE_END = 2000
@@ -36,9 +38,12 @@ class SiteProgram:
         self._scratch, self._limit_s, self._memory, self._python = scratch, limit_s, memory, python
 
     def clear(self) -> None:
-        """Removes what a process that was killed has left."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(mode=0o700, parents=True)
+        """Removes what processes that were killed have left; a folder in which another builds stays."""
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in self._scratch.iterdir():
+            if (held := _hold(folder)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
 
     @asynccontextmanager
     async def build(
@@ -49,6 +54,7 @@ class SiteProgram:
     ) -> AsyncGenerator[tuple[Built, Read]]:
         """The program is killed when the block is left early."""
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+        held = _hold(folder)
         try:
             await asyncio.to_thread(_lay_down, folder, job)
             number = 0
@@ -60,6 +66,8 @@ class SiteProgram:
             yield built, lambda file: _read(folder / OUT / file.sha256)
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            if held is not None:
+                os.close(held)
 
     async def _run(self, folder: Path, tell: Callable[[Progress], Awaitable[None]]) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -83,10 +91,25 @@ class SiteProgram:
             said = await errors
         if process.returncode != 0:
             log.error("the site builder failed", code=process.returncode, said=said)
-            why = (
-                "there was not enough memory for it" if "MemoryError" in said else "the program that builds sites died"
-            )
-            raise BuildFailed(f"{why}: publish again, and tell the operator if that does not help")
+            raise BuildFailed(f"{_why(said)}: publish again, and tell the operator if that does not help")
+
+
+def _hold(folder: Path) -> int | None:
+    """Shows other processes that the folder is in use, until it is closed or this process ends; None: it is in use."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _why(said: str) -> str:
+    # Python says the one, what is written in Rust the other
+    if "MemoryError" in said or "memory allocation" in said:
+        return "there was not enough memory for it"
+    return "the program that builds sites died"
 
 
 def _lay_down(folder: Path, job: dict[str, object]) -> None:

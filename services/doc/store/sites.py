@@ -8,7 +8,7 @@ from datetime import datetime
 import asyncpg
 
 from automesh.storage.postgres import Connection, Database, Record
-from services.doc.domain.errors import RequestReused, space_not_found
+from services.doc.domain.errors import request_reused, space_not_found
 from services.doc.domain.notifications import occasions
 from services.doc.domain.publishing.errors import (
     NothingToRollBack,
@@ -219,9 +219,6 @@ async def _target(tx: Connection, tenant_id: str, space: str, release_id: str, c
 
 def _check_same(made: Release, asked: NewRelease) -> None:
     """Nobody learns of another's release by guessing its request_id."""
-    if any(
-        getattr(made, name) != getattr(asked, name) for name in ("space", "branch", "preview", "created_by", "message")
-    ):
-        raise RequestReused(
-            f"request_id {asked.request_id!r} stands for another release already", requestId=asked.request_id
-        )
+    same = ("space", "branch", "preview", "created_by", "message")
+    if any(getattr(made, name) != getattr(asked, name) for name in same):
+        raise request_reused(asked.request_id)

@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from services.doc.domain.publishing.addresses import KEY
 
-MAX_PATH, MAX_QUERY = 4096, 4096
+MAX_PATH, MAX_QUERY = 8192, 4096
+"""The path of a document, of 400 characters, may be 4,800 bytes long when it is escaped."""
 COOKIE = "automesh_site"
 _COOKIE = re.compile(rf"(?:^|;\s*){COOKIE}=([A-Za-z0-9_-]+)(?:\s*;|\s*$)")
 _KEY = re.compile(rf"(?:^|&){KEY}=([A-Za-z0-9_-]+)(?:&|$)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +18,11 @@ from automesh.doc.v1 import site_pb2, space_pb2
 from automesh.doc.v1 import site_service_pb2 as pb
 from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.errors import RequestReused
+from services.doc.domain.jobs.errors import TooManyWatchers
+from services.doc.domain.publishing import publisher
+from services.doc.domain.publishing.addresses import SiteAddresses
 from services.doc.domain.publishing.errors import TooManyBuilds
+from services.doc.domain.publishing.links import LinkKeys
 from services.doc.domain.publishing.ports import Built
 from services.doc.domain.publishing.site import NewRelease, ReleaseFile, ReleaseState
 from services.doc.domain.spaces.access import Person
@@ -147,6 +153,26 @@ async def test_no_more_releases_wait_than_a_tenant_may_have_and_the_same_request
     for other in ({"branch": "next"}, {"preview": True}, {"created_by": "eve"}):
         with pytest.raises(RequestReused):
             await stores.asked("rel_other", request_id="mine", **other)
+
+
+async def test_streams_of_builds_are_bounded(
+    postgres: PostgresForTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "MAX_WATCHERS", 1)
+    async with doc_core(postgres, tmp_path) as core:
+        stores = Stores(core)
+        watched = publisher.SitePublisher(
+            stores.sites, core.branches, core.directory, doorbell=core.site_bell, make_id=core.options.make_id,
+            addresses=SiteAddresses("http://127.0.0.1:8081"),
+            keys=LinkKeys(core.outside.sealer, core.options.clock, ttl=timedelta(hours=1)),
+        )  # fmt: skip
+        await stores.asked("rel_1")
+        async with aclosing(watched.watch(ANNA, "guides", "rel_1")) as stream:
+            assert (await anext(stream)).state is ReleaseState.BUILDING
+            with pytest.raises(TooManyWatchers):
+                await anext(watched.watch(ANNA, "guides", "rel_1"))
+        await stores.finished()
+        assert [each.state async for each in watched.watch(ANNA, "guides", "rel_1")] == [ReleaseState.CURRENT]
 
 
 async def test_contents_that_no_release_has_any_more_are_swept_and_others_stay(stores: Stores) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,5 @@ def test_names_with_numbers_sort_as_people_count() -> None:
 def test_tags_that_look_alike_in_an_address_have_pages_of_their_own() -> None:
     assert len({tag_file(tag) for tag in ("c", "C", "c++", "c#", "++")}) == 5
     assert tag_file("intro") == "~tags/intro.html"
+    assert unicodedata.is_normalized("NFC", tag_file("cafe\u0301"))
+    assert tag_file("cafe\u0301") != tag_file("caf\u00e9")

@@ -91,6 +91,7 @@ def test_addresses_of_sites_lead_back_to_them() -> None:
 
 def test_a_path_is_read_strictly() -> None:
     assert decoded(b"/a/b%20c") == "/a/b c"
+    assert decoded(b"/handbook/" + b"%F0%9F%A6%93" * 400 + b".html") == f"/handbook/{chr(0x1F993) * 400}.html"
     assert decoded("/a/é".encode()) == decoded(b"/a/e%CC%81")
     for wrong in (
         b"a",

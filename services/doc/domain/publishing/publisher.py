@@ -9,7 +9,7 @@ from datetime import datetime
 from automesh.core.errors import ValidationError
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.changes.doorbell import Doorbell
-from services.doc.domain.errors import request_reused
+from services.doc.domain.jobs.errors import TooManyWatchers
 from services.doc.domain.publishing.addresses import KEY, SiteAddresses
 from services.doc.domain.publishing.errors import ReleaseNotReady, SiteChanged
 from services.doc.domain.publishing.links import LinkKeys, release_scope, site_scope
@@ -28,6 +28,7 @@ from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import MAIN, MemberRole
 
 MAX_WAIT_S = 60.0
+MAX_WATCHERS = 500
 LOOK_EVERY_S = 0.5
 """How a build goes on is looked at so often, and at every ring of the bell."""
 
@@ -48,6 +49,7 @@ class SitePublisher:
     ) -> None:
         self._sites, self._branches, self._directory, self._doorbell = sites, branches, directory, doorbell
         self.addresses, self._keys, self._make_id = addresses, keys, make_id
+        self._watchers = 0
 
     async def publish(
         self,
@@ -74,8 +76,6 @@ class SitePublisher:
             request_id=request_id,
         )
         release = await self._sites.add(asked)
-        if (release.space, release.branch, release.preview) != (space, branch, preview):
-            raise request_reused(request_id)
         self._doorbell.ring()
         if wait_s > 0:
             return await self._wait(release, min(wait_s, MAX_WAIT_S))
@@ -140,10 +140,22 @@ class SitePublisher:
         return await self._sites.switches(person.tenant_id, space, limit=limit, before=before)
 
     async def watch(self, person: Person, space: str, release_id: str) -> AsyncGenerator[Release]:
-        """How it stands, then every change, until it is over."""
+        """How it stands, then every change, until it is over. Raises ReleaseNotFound, TooManyWatchers."""
         release = await self.release(person, space, release_id)
-        async for each in self._follow(release):
-            yield each
+        if self._watchers >= MAX_WATCHERS:
+            raise TooManyWatchers(f"this replica serves {MAX_WATCHERS} watch streams already: poll with GetRelease")
+        self._watchers += 1
+        try:
+            yield release
+            while not release.over:
+                rung = self._doorbell.rung
+                seen, release = release, await self._sites.release(person.tenant_id, space, release_id)
+                if release != seen:
+                    yield release
+                else:
+                    await self._doorbell.wait(rung, LOOK_EVERY_S)
+        finally:
+            self._watchers -= 1
 
     async def link(self, person: Person, space: str, release_id: str) -> str:
         """An address that opens what is not for everybody, until its time is up."""
@@ -176,14 +188,3 @@ class SitePublisher:
             if not release.over:
                 await self._doorbell.wait(rung, min(LOOK_EVERY_S, left))
         return release
-
-    async def _follow(self, release: Release) -> AsyncGenerator[Release]:
-        yield release
-        while not release.over:
-            rung = self._doorbell.rung
-            now = await self._sites.release(release.tenant_id, release.space, release.release_id)
-            if now != release:
-                release = now
-                yield release
-                continue
-            await self._doorbell.wait(rung, LOOK_EVERY_S)
