@@ -29,7 +29,7 @@ class InlineTexts:
             self._of(room_id).take(update)
 
     async def judge(self, room_id: str, updates: Sequence[bytes], *, max_bytes: int) -> Sequence[Verdict]:
-        return [self._of(room_id).judge(update, max_bytes=max_bytes) for update in updates]
+        return self._of(room_id).judge_all(updates, max_bytes=max_bytes)
 
     async def standing(self, room_id: str, state_vector: bytes, founder: int) -> Standing:
         return self._of(room_id).standing(state_vector, founder)

@@ -47,6 +47,18 @@ class SharedText:
         self._doc.apply_update(update)
         self._remember(update)
 
+    def judge_all(self, updates: Sequence[bytes], *, max_bytes: int) -> list[Verdict]:
+        """One after the other. Whether they write characters only is looked at once: it takes as long as the text."""
+        before = self._past, list(self._log)
+        verdicts = [self.judge(each, max_bytes=max_bytes) for each in updates]
+        if len(self._text) == len(str(self._text).encode()):
+            return verdicts
+        self._past, self._log = before
+        self._remake()
+        if len(updates) == 1:
+            return [Verdict.MALFORMED]
+        return [self.judge_all([each], max_bytes=max_bytes)[0] for each in updates]
+
     def judge(self, update: bytes, *, max_bytes: int) -> Verdict:
         """Brings it in, if it is fine."""
         if not varints.is_plausible(update):

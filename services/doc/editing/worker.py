@@ -36,6 +36,11 @@ class Texts:
             return do(request)
         except AutomationError as error:
             return Frame({"error": error.reason, "message": error.message})
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic of Rust is no Exception: this text is not to be trusted, the others are
+            self._drop(request)
+            return Frame({"error": UNKNOWN})
 
     def _begin(self, request: Frame) -> Frame:
         return Frame({}, [begin(request.parts[0].decode(), request.head["founder"])])
@@ -50,8 +55,7 @@ class Texts:
         return Frame({})
 
     def _judge(self, request: Frame) -> Frame:
-        text = self._of(request)
-        return Frame({"verdicts": [text.judge(each, max_bytes=request.head["max_bytes"]) for each in request.parts]})
+        return Frame({"verdicts": self._of(request).judge_all(request.parts, max_bytes=request.head["max_bytes"])})
 
     def _standing(self, request: Frame) -> Frame:
         found = self._of(request).standing(request.parts[0], request.head["founder"])

@@ -14,8 +14,10 @@ from services.doc.domain.editing.ports import Verdict
 from services.doc.domain.editing.splices import splices
 from services.doc.domain.editing.waiting import WaitingRoom
 from services.doc.editing import shared_text, varints
+from services.doc.editing.frames import Frame
 from services.doc.editing.process import TextsProcess
 from services.doc.editing.shared_text import SharedText, begin
+from services.doc.editing.worker import UNKNOWN, Texts
 
 FOUNDER, ROOM, MOST = 7, "room_1", 10_000
 TEXTS = st.text(alphabet="ab \né😀-", max_size=80)
@@ -239,3 +241,36 @@ async def test_whoever_brings_more_than_may_wait_waits_with_it() -> None:
     assert not fourth.done()
     await room.leave(2, 2)
     await asyncio.wait_for(fourth, 5)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'\x05\x07{"a":1}', b"\x08\x01\x77\x03hey", b"\x03\x03abc", b"\x07\x02", b"\x09\x04guid\x76\x00"],
+    ids=["embed", "value", "bytes", "shared text", "document"],
+)
+def test_what_is_no_character_is_refused_and_what_came_with_it_is_taken(content: bytes, writer: Writer) -> None:
+    text = SharedText([begin("start\n", FOUNDER)])
+    reference, rest = content[0], content[1:]
+    # One struct of client 9, between the characters 1 and 2 of the founder.
+    inserted = bytes([1, 1, 9, 0, 0xC0 | reference, FOUNDER, 1, FOUNDER, 2]) + rest + b"\x00"
+    before = writer.update(lambda shared: shared.insert(0, "one "))
+    after = writer.update(lambda shared: shared.insert(0, "two "))
+    verdicts = text.judge_all([before, inserted, after], max_bytes=MOST)
+    assert verdicts == [Verdict.TAKEN, Verdict.MALFORMED, Verdict.TAKEN]
+    text.rewrite("something else")
+    assert str(text) == str(SharedText([text.snapshot()])) == "something else"
+
+
+async def test_a_text_that_breaks_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(text: SharedText) -> bytes:
+        if str(text) == "bad\n":
+            raise BaseException("a panic of Rust is no Exception")
+        return b""
+
+    monkeypatch.setattr(SharedText, "snapshot", panic)
+    texts = Texts()
+    for room, content in (("good", "good\n"), ("bad", "bad\n")):
+        texts.answer(Frame({"do": "load", "room": room}, [begin(content, FOUNDER)]))
+    assert texts.answer(Frame({"do": "snapshot", "room": "bad"})).head["error"] == UNKNOWN
+    assert texts.answer(Frame({"do": "text", "room": "bad"})).head["error"] == UNKNOWN
+    assert texts.answer(Frame({"do": "text", "room": "good"})).parts == [b"good\n"]

@@ -27,6 +27,8 @@ TOLD = {
     Verdict.OUT_OF_ORDER: "this update builds on one that is not here: join again with your state vector",
 }
 
+MALFORMED = "these bytes are no update of Yjs (version 1), or one that writes more than characters: send plain text"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
@@ -223,7 +225,7 @@ class LiveRoom:
             session.tell(Acknowledged(written.number))
             self._audience.tell(Theirs(written.update), but=session)
         elif verdict is Verdict.MALFORMED:
-            session.end(UpdateMalformed("these bytes are no update of Yjs (version 1)", field="update.update"))
+            session.end(UpdateMalformed(MALFORMED, field="update.update"))
         else:
             session.not_saved(Verdict.TOO_LARGE if verdict is Verdict.HISTORY_FULL else verdict, TOLD[verdict])
 
