@@ -243,6 +243,10 @@ async def test_titles_and_words_are_suggested(docs: Searched) -> None:
     assert [title.text for title in titles] == ["Installing the server", "Start of the installation"]
     titles = await docs.index.titles(TENANT, ["docs"], ["the"], "serv", 10)
     assert [(title.text, title.path) for title in titles] == [("Installing the server", "install.md")]
+    await docs.write("about.md", "# Über uns\n\nHello.\n")
+    await docs.follow()
+    titles = await docs.index.titles(TENANT, ["docs"], ["uber"], "un", 10)
+    assert [title.text for title in titles] == ["Über uns"]
     words = await docs.index.completions(TENANT, ["docs"], "install", 10)
     assert set(words) == {"install", "installation", "installed", "installing"}
 

@@ -62,12 +62,13 @@ class TenantFolder:
 
     @classmethod
     def create(cls, folder: Path, *, heap: int = SMALL_HEAP) -> TenantFolder:
-        """Empty."""
+        """Empty. Raises IndexDamaged."""
         made = cls(folder, heap=heap)
-        for name, build in SCHEMAS.items():
-            (folder / name).mkdir(parents=True)
-            made._indexes[name] = tantivy.Index(build(), str(folder / name))
-        made._refresh(whole=True)
+        with _guarded(folder, always=True):
+            for name, build in SCHEMAS.items():
+                (folder / name).mkdir(parents=True)
+                made._indexes[name] = tantivy.Index(build(), str(folder / name))
+            made._refresh(whole=True)
         return made
 
     @classmethod
@@ -90,20 +91,20 @@ class TenantFolder:
     def write(self, update: Update, sequence: int) -> None:
         """What became of some documents; readers see it when it returns. Raises IndexDamaged."""
         self.check(now=True)
+        gone = [*map(number_of, update.gone), *update.gone_numbers, *(page.number for page in update.pages)]
         with self._writing, _guarded(self.folder, always=True):
-            gone = [*map(number_of, update.gone), *update.gone_numbers, *(page.number for page in update.pages)]
             self._take_out(gone)
             self._put_in(update.pages)
             self.commit(sequence)
 
     def add(self, pages: Sequence[IndexedPage]) -> None:
-        """Those that are not there yet; `commit` shows them."""
-        with self._writing:
+        """Those that are not there yet; `commit` shows them. Raises IndexDamaged."""
+        with self._writing, _guarded(self.folder, always=True):
             self._put_in(pages)
 
     def commit(self, sequence: int) -> None:
-        """Everything so far, up to that change."""
-        with self._writing:
+        """Everything so far, up to that change. Raises IndexDamaged."""
+        with self._writing, _guarded(self.folder, always=True):
             for writer in self._writers.values():
                 writer.commit()
             self.sequence = sequence
@@ -217,8 +218,11 @@ def _guarded(path: Path, *, always: bool = False) -> Iterator[None]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """All of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(value))
-    os.replace(fresh, path)
+    """All of it or nothing. Raises IndexDamaged where the disk takes nothing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(value))
+        os.replace(fresh, path)
+    except OSError as error:
+        raise integrity.damaged(path, f"cannot be written ({error})") from error

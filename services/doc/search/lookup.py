@@ -22,6 +22,7 @@ from services.doc.domain.search.fusion import (
 )
 from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Hit, Plan, Title
+from services.doc.domain.search.tokens import fold
 from services.doc.search.folder import LINKS, PAGES, SECTIONS, View
 
 TARGETS = 20
@@ -211,7 +212,7 @@ def titles(view: View, spaces: frozenset[str], words: Sequence[str], prefix: str
     typed = " ".join([*words, prefix]).strip()
     made = [Title(title, document_id, space, path) for document_id, space, path, title, _, _ in shown]
     return sorted(
-        made, key=lambda each: (not each.text.lower().startswith(typed), len(each.text), each.text, each.path)
+        made, key=lambda each: (not fold(each.text).lower().startswith(typed), len(each.text), each.text, each.path)
     )[:limit]
 
 

@@ -11,7 +11,7 @@ import orjson
 import tantivy
 
 from services.doc.domain.search.page import IndexedPage
-from services.doc.domain.search.tokens import parts
+from services.doc.domain.search.tokens import fold, parts
 
 VERSION = 2
 """Another one: every index is built anew. Raise it with every change of fields or tokens."""
@@ -73,7 +73,7 @@ def page_document(page: IndexedPage) -> tantivy.Document:
     """Of one page."""
     document = _filtered(page, page.bag)
     document.add_text("surface", page.surface)
-    document.add_text("title_words", " ".join(parts(page.title)))
+    document.add_text("title_words", " ".join(parts(fold(page.title))))
     document.add_unsigned("page", page.number)
     document.add_unsigned("place", page.place)
     document.add_unsigned("exact", page.exact)

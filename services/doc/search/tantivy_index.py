@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from services.doc.domain.search.errors import IndexDamaged, IndexNotReady
+from services.doc.domain.search.errors import IndexDamaged, IndexNotReady, being_built
 from services.doc.domain.search.page import IndexedPage
 from services.doc.domain.search.plan import Hit, IndexStatus, Plan, Title
 from services.doc.domain.search.ports import Update
@@ -177,7 +177,7 @@ class TantivyIndex:
             yield building
             await asyncio.to_thread(folder.commit, building.sequence)
         except BaseException:
-            await asyncio.to_thread(folder.close)
+            await asyncio.to_thread(closed, folder)
             await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
             raise
         await asyncio.to_thread(folder.close)
@@ -196,7 +196,7 @@ class TantivyIndex:
     async def _asked(self, tenant_id: str, ask: Callable[[TenantFolder], T], nothing: T) -> T:
         """In a thread. Raises IndexNotReady while the tenant's index is being built."""
         if not self._is_built(tenant_id):
-            raise IndexNotReady("the search index is being built: try again in a moment")
+            raise being_built()
         try:
             folder = await self._folder(tenant_id)
             return nothing if folder is None else await asyncio.to_thread(ask, folder)

@@ -35,8 +35,10 @@ LEAVE = "UPDATE search_build SET until = '-infinity' WHERE tenant_id = $1"
 BUILT = "DELETE FROM search_build WHERE tenant_id = $1"
 # Whoever deletes a space takes the space first, then its documents: in another order both would wait for each other.
 SPACE_STAYS = "SELECT FROM space WHERE tenant_id = $1 AND space = $2 FOR KEY SHARE"
+# Builders and followers that write the same page go one after the other.
 STAYS = """
-SELECT FROM head WHERE document_id = $1 AND branch = 'main' AND revision_id = $2 AND deleted_at IS NULL FOR SHARE
+SELECT FROM head
+ WHERE document_id = $1 AND branch = 'main' AND revision_id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE
 """
 FORGET = "DELETE FROM search_page WHERE document_id = ANY($1)"
 FORGET_GONE = """

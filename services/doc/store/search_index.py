@@ -11,12 +11,13 @@ import orjson
 
 from automesh.storage.postgres import Database
 from automesh.storage.sealing import Sealer, place
+from services.doc.domain.search.errors import being_built
 from services.doc.domain.search.fusion import POOL, Candidates, Ranked, SectionHit, fuse
 from services.doc.domain.search.page import number_of
 from services.doc.domain.search.plan import Filters, Hit, IndexStatus, Plan, Title
 from services.doc.domain.search.spelling import Vocabulary
 from services.doc.domain.search.tokens import known_tokens
-from services.doc.store.search_following import PLACE, FollowingPostgres, signed
+from services.doc.store.search_following import FOLLOWER, PLACE, FollowingPostgres, signed
 from services.doc.store.search_words import Hash
 
 COUNTED_UP_TO = 1_000
@@ -63,14 +64,22 @@ SELECT h.document_id, h.space, h.path, h.title, h.tags, h.updated_at, s.shown
   FROM head h LEFT JOIN search_section s ON s.document_id = h.document_id AND s.ordinal = $2
  WHERE h.document_id = $1 AND h.branch = 'main' AND h.deleted_at IS NULL
 """
-TITLES = """
-SELECT title, document_id, space, path FROM head
+TITLES = r"""
+SELECT title, document_id, space, path FROM head,
+       regexp_replace(normalize(title, NFKD), '[\u0300-\u036f]', '', 'g') AS plain
  WHERE tenant_id = $1 AND space = ANY($2) AND branch = 'main' AND deleted_at IS NULL
-   AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS pattern WHERE title !~* pattern)
- ORDER BY NOT starts_with(lower(title), $4), length(title), title, path LIMIT $5
+   AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS pattern WHERE plain !~* pattern)
+ ORDER BY NOT starts_with(lower(plain), $4), length(title), title, path LIMIT $5
 """
 COUNT = "SELECT count(*) FROM search_section WHERE tenant_id = $1"
 BUILDING = "SELECT EXISTS (SELECT FROM search_build WHERE tenant_id = $1)"
+# Most of the documents are in it: one that is built anew has them from before.
+READY = """
+SELECT EXISTS (SELECT FROM follower WHERE name = $2)
+   AND (NOT EXISTS (SELECT FROM search_build WHERE tenant_id = $1)
+        OR 10 * (SELECT count(*) FROM search_page WHERE tenant_id = $1)
+        >= 9 * (SELECT count(*) FROM head WHERE tenant_id = $1 AND branch = 'main' AND deleted_at IS NULL))
+"""
 
 
 class PostgresIndex(FollowingPostgres):
@@ -94,6 +103,7 @@ class PostgresIndex(FollowingPostgres):
         """See SearchIndex."""
         if not plan.terms:
             return []
+        await self._check_ready(tenant_id)
         hashed = await self._words.hashing(tenant_id)
         new = [term for term in plan.terms if (tenant_id, term) not in self._counted]
         counts = await self.frequencies(tenant_id, plan.filters.spaces, new)
@@ -152,6 +162,7 @@ class PostgresIndex(FollowingPostgres):
         self, tenant_id: str, spaces: Sequence[str], words: Sequence[str], prefix: str, limit: int
     ) -> Sequence[Title]:
         """See SearchIndex."""
+        await self._check_ready(tenant_id)
         patterns = [f"\\m{word}\\M" for word in words] + ([f"\\m{prefix}"] if prefix else [])
         typed = " ".join([*words, prefix]).strip()
         found = await self._database.fetch(TITLES, tenant_id, list(spaces), patterns, typed, limit, tenant=tenant_id)
@@ -174,6 +185,10 @@ class PostgresIndex(FollowingPostgres):
         building = await self._database.fetchval(BUILDING, tenant_id, tenant=tenant_id)
         at = await self.position()
         return IndexStatus(self.engine, at or 0, count, building or at is None)
+
+    async def _check_ready(self, tenant_id: str) -> None:
+        if not await self._database.fetchval(READY, tenant_id, FOLLOWER, tenant=tenant_id):
+            raise being_built()
 
     async def _fetched(self, query: str, tenant_id: str, asked: _Asked, match: str) -> Sequence[Any]:
         if not match:

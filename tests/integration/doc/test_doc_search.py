@@ -159,6 +159,31 @@ async def test_suggestions_are_titles_then_words_of_what_the_caller_finds(handbo
     assert _field(await invalid(stub.SuggestQueries(pb.SuggestQueriesRequest(prefix="x" * 101)))) == "prefix"
 
 
+@pytest.mark.parametrize(
+    ("typed", "texts"),
+    [
+        ("TaskBo", ["Über das TaskBoard", "taskboard"]),
+        ("the taskbo", ["the taskboard"]),
+        ("Üb", ["Über das TaskBoard", "uber"]),
+        ("ub", ["Über das TaskBoard", "uber"]),
+        ("U\u0308b", ["Über das TaskBoard", "uber"]),
+        ("İst", ["istanbul"]),
+        ("claim_", []),
+        ("a b c d e f g h i j k l m n rollb", ["a b c d e f g h i j k l m n rollback"]),
+        ("über das ", ["Über das TaskBoard"]),
+    ],
+)
+async def test_whatever_is_typed_is_gone_on_with_and_never_shortened(
+    handbook: Served, typed: str, texts: list[str]
+) -> None:
+    await handbook.write("a.md", "# Über das TaskBoard\n\n`TaskBoard.claim_it` rollback in İstanbul\n")
+    await caught_up(handbook)
+
+    answer = await (await search_stub(handbook)).SuggestQueries(pb.SuggestQueriesRequest(prefix=typed))
+
+    assert [each.text for each in answer.suggestions] == texts
+
+
 async def test_a_search_is_told_to_whoever_counts_searches(handbook: Served) -> None:
     log = Log()
     handbook.engine.core.search_log = log

@@ -18,6 +18,7 @@ from services.doc.domain.search.errors import IndexDamaged, IndexNotReady
 from services.doc.domain.search.page import number_of
 from services.doc.search import integrity
 from services.doc.search.folder import SECTIONS, TenantFolder
+from services.doc.search.places import NEW
 from services.doc.search.tantivy_index import TantivyIndex
 from tests.contract.doc_search_indexes import OTHER, TENANT, Searched, searched
 from tests.integration.doc.doc_house import Served, doc_service, serving
@@ -121,6 +122,20 @@ def forget_how_far(folder: Path) -> None:
         file.unlink()
 
 
+def nothing_can_be_put_where_the_cursor_is(folder: Path) -> Path:
+    (cursor,) = folder.rglob("cursor.json")
+    cursor.unlink()
+    cursor.mkdir()
+    return cursor
+
+
+def nothing_can_be_built(folder: Path) -> Path:
+    (place,) = [child for child in folder.glob("0/v*/*") if child.is_dir()]
+    taken = place.with_name(place.name + NEW)
+    taken.touch()
+    return taken
+
+
 @pytest.mark.parametrize(
     "harm", [cut, empty, alter, garble_meta, garble_cursor, forget_how_far, delete_everything, delete_one_index]
 )
@@ -146,6 +161,24 @@ async def test_an_index_that_is_whole_goes_on_where_it_was(docs: Searched, tmp_p
         assert (await again.paths("stripe3"))[0] == "p3.md"  # at once, before anything was read
         await again.follow()
         assert len((await again.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+async def test_a_folder_that_takes_nothing_is_an_error_that_is_foreseen_until_it_does(
+    docs: Searched, tmp_path: Path
+) -> None:
+    cursor = nothing_can_be_put_where_the_cursor_is(tmp_path)
+    await docs.write("new.md", "# New\n\nzebra\n")
+    with pytest.raises(IndexDamaged, match=r"cursor\.json of the search index cannot be written .*Is a directory"):
+        await docs.follow()
+    cursor.rmdir()
+
+    await docs.index.begin(await docs.index.position() or 0, [TENANT])
+    taken = nothing_can_be_built(tmp_path)
+    with pytest.raises(IndexDamaged, match="cannot be used"):
+        await docs.follower.build()
+    taken.unlink()
+    await docs.follow()
+    assert len((await docs.found("zebra", limit=50))[0]) == PAGES + 1
 
 
 async def test_two_processes_never_share_an_index(docs: Searched, tmp_path: Path) -> None:

@@ -17,3 +17,8 @@ class IndexDamaged(IndexNotReady):
     """Files of the index are gone or cut: it is built anew from the documents."""
 
     reason = "INDEX_DAMAGED"
+
+
+def being_built() -> IndexNotReady:
+    """With what to do."""
+    return IndexNotReady("the search index is being built: try again in a moment")

@@ -98,7 +98,8 @@ class SearchIndex(FollowingIndex, Protocol):
     async def titles(
         self, tenant_id: str, spaces: Sequence[str], words: Sequence[str], prefix: str, limit: int
     ) -> Sequence[Title]:
-        """Documents whose titles have all the words and one that begins with the prefix (all in lower case)."""
+        """Documents whose titles have all the words and one that begins with the prefix (all folded and in
+        lower case: see tokens.fold)."""
         ...
 
     async def completions(self, tenant_id: str, spaces: Sequence[str], prefix: str, limit: int) -> Sequence[str]:
