@@ -13,6 +13,7 @@ import httpx
 from rich.text import Text
 
 from automesh.cli.api import Api, Json
+from automesh.cli.doc_files import LocalFiles
 from automesh.cli.doc_jobs import DONE, follow_job, show_problems, tally_text
 from automesh.cli.doc_places import space_path
 from automesh.cli.doc_push import TAR_GZ, pack, send_archive
@@ -58,7 +59,7 @@ def _timed(what: str) -> Iterator[list[Text]]:
 def _import(api: Api) -> None:
     with _timed("imported") as said, tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "docs.tar.gz"
-        count = pack(DOCS, archive, quiet=True)
+        count = len(pack(LocalFiles.of(DOCS).files, archive, quiet=True))
         begun = send_archive(api, archive, space=SPACE, content_type=TAR_GZ, message="demo", quiet=True)
         job = follow_job(api, begun)
         said.append(Text.assemble(f"{count} files: ", tally_text(job.get("tally", {}))))

@@ -92,7 +92,8 @@ def follow_job(api: Api, begun: Json, *, quiet: bool = False) -> Json:
     try:
         _show_progress(api, begun, quiet=quiet)
     except KeyboardInterrupt:
-        console.print(literal(f"It goes on without you. Look: automesh doc job {begun['jobId']}   (--cancel stops it)"))
+        said = f"It goes on without you. Look: automesh doc job {begun['jobId']}   (--cancel stops it)"
+        console.print(literal(said), soft_wrap=True)
         raise
     return api.get(job_path(begun["jobId"]))
 
@@ -105,6 +106,12 @@ def _show_progress(api: Api, begun: Json, *, quiet: bool) -> None:
             total = int(job.get("total", 0)) or None
             step = str(job.get("step", "")) or word(job.get("state", ""), "JOB_STATE_")
             progress.update(bar, completed=int(job.get("done", 0)), total=total, description=step[:60])
+
+
+def all_told(job: Json) -> bool:
+    """Whether it is done, and names everything that it refused."""
+    refused = int(job.get("tally", {}).get("refused", 0))
+    return job.get("state") == DONE and refused <= len(job.get("problems", []))
 
 
 def show_end(job: Json, *, as_json: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
-from automesh.cli.doc_files import SUFFIX, local_files
+from automesh.cli.doc_files import SUFFIX, LocalFiles, text_of
 from automesh.cli.doc_places import Branch, Space, space_path
 from automesh.cli.errors import CliError
 from automesh.cli.output import console, literal, print_json, table
@@ -84,7 +84,7 @@ def rules(context: typer.Context, as_json: AsJson = False) -> None:
 
 def check_folder(api: Api, root: Path, *, space: str, prefix: str, branch: str, quiet: bool) -> list[Json]:
     """The findings of every Markdown file, by path. Links between the files hold, although no space has them yet."""
-    files = dict(local_files(root))
+    files = LocalFiles.of(root).files
     pages = [path for path in files if path.lower().endswith(SUFFIX)]
     if not pages:
         raise CliError(f"{root} has no Markdown files", next_step="Name a folder with files that end in .md")
@@ -114,12 +114,14 @@ def _same_but_for_case(files: Iterable[str]) -> Iterator[Json]:
             yield {"rule": "path", "level": REFUSE, "line": 0, "message": message, "path": path}
 
 
-def _check(api: Api, path: str, files: dict[str, Path], *, space: str, prefix: str, branch: str) -> Iterator[Json]:
+def _check(api: Api, path: str, files: Mapping[str, Path], *, space: str, prefix: str, branch: str) -> Iterator[Json]:
+    shown = path.encode(errors="replace").decode()
     try:
-        content = files[path].read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8: byte {error.start} is wrong"
-        yield {"rule": "encoding", "level": REFUSE, "line": 0, "message": message, "path": path}
+        content = text_of(files[path], files[path].read_bytes())
+        if shown != path:
+            raise CliError("the name is not UTF-8: rename the file")
+    except CliError as error:
+        yield {"rule": "encoding", "level": REFUSE, "line": 0, "message": error.message, "path": shown}
         return
     place = f"{prefix.strip('/')}/{path}".lstrip("/")
     asked = {"space": space, "branch": branch, "path": place, "content": content}
@@ -135,7 +137,7 @@ def _check(api: Api, path: str, files: dict[str, Path], *, space: str, prefix: s
             yield {**each, "path": path}
 
 
-def _leads_to_a_file(finding: Json, path: str, lines: list[str], files: dict[str, Path]) -> bool:
+def _leads_to_a_file(finding: Json, path: str, lines: list[str], files: Mapping[str, Path]) -> bool:
     """Whether the link at the finding's place leads to another of the files."""
     number = int(finding.get("line", 0))
     if not 0 < number <= len(lines):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
+from automesh.cli.doc_files import text_of
 from automesh.cli.doc_lint import show_findings
 from automesh.cli.doc_places import (
     Branch,
@@ -117,7 +118,7 @@ def new(
     Example: automesh doc new handbook:guides/start.md --file start.md -m "first draft"
     """
     name, path = place_of(place, space)
-    content = _read(file) if file else ""
+    content = text_of(file, sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()) if file else ""
     body = {"space": name, "path": path, "branch": branch, "content": content, "title": title, "message": message}
     made = api_of(context).post("/docs", body)
     if as_json:
@@ -230,17 +231,6 @@ def _even_trashed(api: Api, given: str, *, space: str, branch: str) -> Json:
             if path in (each["path"], each["path"].removesuffix(".md")):
                 return dict(each)
         raise
-
-
-def _read(file: Path) -> str:
-    raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CliError(
-            f"{file} is not UTF-8: byte {error.start} is wrong",
-            next_step=f"Convert it: iconv -f latin1 -t utf-8 {file}",
-        ) from error
 
 
 def _row(document: Json, space: str) -> list[str | Text]:

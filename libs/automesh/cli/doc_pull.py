@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +18,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from automesh.cli.api import Api
 from automesh.cli.context import AsJson, api_of
-from automesh.cli.doc_files import ORIGIN
+from automesh.cli.doc_copy import Copy, Source, digest, inside, write
 from automesh.cli.doc_jobs import DONE, follow_job, job_path, show_end
 from automesh.cli.doc_places import Branch, Space, space_path
 from automesh.cli.errors import CliError
 from automesh.cli.output import console, literal, print_json, table
 
-RECORD = ".automesh-doc.json"
-"""What the last pull wrote, by path and SHA-256: a file that differs from it was changed here."""
+ORIGIN = ".automesh-export.json"
+"""In an archive: the hashes of what its files were made from. No file of its own."""
 FORMATS = {".zip": "ARCHIVE_FORMAT_ZIP", ".gz": "ARCHIVE_FORMAT_TAR_GZ", ".tgz": "ARCHIVE_FORMAT_TAR_GZ",
            ".bundle": "ARCHIVE_FORMAT_GIT_BUNDLE"}  # fmt: skip
 EXIT_KEPT = 3
@@ -76,7 +75,7 @@ def pull(
         if git:
             _clone(archive, folder)
             return
-        pulled = unpack(archive, folder, force=force)
+        pulled = unpack(archive, folder, Source.named(space, branch, prefix), force=force)
     if as_json:
         print_json(vars(pulled))
     else:
@@ -117,69 +116,61 @@ def fetch_archive(
         api.download(f"{job_path(ended['jobId'])}/file", file, told=lambda count: progress.advance(bar, count))
 
 
-def unpack(archive: Path, folder: Path, *, force: bool) -> Pulled:
+def unpack(archive: Path, folder: Path, source: Source, *, force: bool) -> Pulled:
     """Writes what is new; removes what is gone and was not changed here; leaves what was changed here."""
     folder.mkdir(parents=True, exist_ok=True)
-    before, pulled, now = record_of(folder), Pulled(), {}
+    before, pulled = Copy.of(folder) or Copy(source), Pulled()
+    followed = before.source.space == source.space and before.source.prefix == source.prefix
+    met = dict(before.files) if followed else {}
+    try:
+        there = set(_unpacked(archive, folder, before.files, met, pulled, force=force))
+        for path in sorted(before.files.keys() - there) if followed else ():
+            _remove(inside(folder, path), path, met, pulled)
+    finally:
+        Copy(source, met).save(folder)  # of what was done until here
+    return pulled
+
+
+def _unpacked(
+    archive: Path, folder: Path, before: Mapping[str, str], met: dict[str, str], pulled: Pulled, *, force: bool
+) -> Iterator[str]:
+    """The paths that the archive has; each is written unless it was changed here."""
     with tarfile.open(archive, "r:gz") as files:
         for member in files:
             if not member.isfile() or member.name == ORIGIN:
                 continue
-            target = _inside(folder, member.name)
             source = files.extractfile(member)
             content = source.read() if source else b""
-            now[member.name] = hashlib.sha256(content).hexdigest()
-            _write(target, member.name, content, now[member.name], before, pulled, force=force)
-    for path in sorted(set(before) - set(now)):
-        _remove(_inside(folder, path), path, before[path], pulled)
-    kept = {path: before[path] for path in pulled.kept if path in before}
-    (folder / RECORD).write_text(json.dumps(now | kept, indent=1, sort_keys=True), encoding="utf-8")
-    return pulled
+            target, theirs = inside(folder, member.name), hashlib.sha256(content).hexdigest()
+            here = digest(target)
+            if here and here not in (theirs, before.get(member.name)) and not force:
+                pulled.kept.append(member.name)
+            else:
+                _write(target, member.name, content if here != theirs else None, pulled)
+                met[member.name] = theirs
+            yield member.name
 
 
-def _write(
-    target: Path, path: str, content: bytes, digest: str, before: Mapping[str, str], pulled: Pulled, *, force: bool
-) -> None:
-    here = _digest(target)
-    if here == digest:
+def _write(target: Path, path: str, content: bytes | None, pulled: Pulled) -> None:
+    if content is None:
         pulled.unchanged.append(path)
-    elif here and here != before.get(path) and not force:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write(target, content)
+    pulled.written.append(path)
+
+
+def _remove(target: Path, path: str, met: dict[str, str], pulled: Pulled) -> None:
+    here = digest(target)
+    if here and here != met[path]:
         pulled.kept.append(path)
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        pulled.written.append(path)
-
-
-def _remove(target: Path, path: str, digest: str, pulled: Pulled) -> None:
-    here = _digest(target)
-    if here == digest:
+        return
+    del met[path]
+    if here:
         target.unlink()
         with suppress(OSError):
             target.parent.rmdir()  # only when nothing is left in it
         pulled.removed.append(path)
-    elif here:
-        pulled.kept.append(path)
-
-
-def _inside(folder: Path, path: str) -> Path:
-    target = folder / path
-    if not target.resolve().is_relative_to(folder.resolve()):
-        raise CliError(f"the path {path!r} of the archive leads out of {folder}")
-    return target
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-
-def record_of(folder: Path) -> dict[str, str]:
-    """By path, the SHA-256 of what was pulled there; empty for a folder of another origin."""
-    try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(path): str(digest) for path, digest in found.items()} if isinstance(found, dict) else {}
 
 
 def _clone(bundle: Path, folder: Path) -> None:
@@ -205,4 +196,5 @@ def _say(pulled: Pulled, folder: Path) -> None:
     console.print(literal(f"{folder}: {said or 'nothing to do'}"))
     if pulled.kept:
         console.print(table(["CHANGED HERE, SO LEFT ALONE"], [[path] for path in pulled.kept]))
-        console.print("Push them, or replace them with --force.", style="dim")
+        console.print("Push them. One that is refused: pull a second copy, bring both together there, push that.")
+        console.print("Or replace yours: --force", style="dim")

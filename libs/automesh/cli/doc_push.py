@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import mimetypes
+import os
 import tarfile
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TransferSpeedColumn
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
-from automesh.cli.doc_files import ORIGIN, local_files
-from automesh.cli.doc_jobs import DONE, EXIT_NOT_DONE, follow_job, show_end
+from automesh.cli.doc_copy import Copy, Source
+from automesh.cli.doc_files import LocalFiles
+from automesh.cli.doc_jobs import DONE, EXIT_NOT_DONE, all_told, follow_job, show_end
 from automesh.cli.doc_places import Branch, Message, Space, space_path
-from automesh.cli.doc_pull import record_of
+from automesh.cli.doc_pull import ORIGIN
 from automesh.cli.doc_spaces import ensure_space
 from automesh.cli.errors import CliError
 from automesh.cli.output import console, literal
@@ -26,6 +30,7 @@ from automesh.cli.output import console, literal
 TAR_GZ = "application/gzip"
 COMPRESSION = 1
 """Text shrinks to a third at once; more would take longer than sending it."""
+SHOWN_LINKS = 5
 
 Prefix = Annotated[str, typer.Option("--prefix", "-p", help="Below which folder of the space.")]
 DeleteMissing = Annotated[
@@ -62,18 +67,26 @@ def push(
     Example: automesh doc push docs/ --space handbook --prefix product -m "release 2"
     """
     api = api_of(context)
+    local, copy = LocalFiles.of(folder), Copy.of(folder)
+    if copy is not None and copy.source != Source.named(space, branch, prefix):
+        copy = None  # of something else, which says nothing of what is there
+    if not local.files:
+        raise CliError(f"{folder} has no files to push", next_step="Hidden files, links and node_modules stay here")
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "push.tar.gz"
-        count = pack(folder, archive, quiet=as_json)
-        if not count:
-            raise CliError(f"{folder} has no files to push", next_step="Hidden files, links and node_modules stay here")
+        sent = pack(local.files, archive, copy, quiet=as_json)
         if create:
             ensure_space(api, space)
         begun = send_archive(
             api, archive, space=space, branch=branch, prefix=prefix, message=message, delete_missing=delete_missing,
             content_type=TAR_GZ, quiet=as_json,
         )  # fmt: skip
-    _finish(api, begun, space, as_json=as_json)
+    ended = follow_job(api, begun, quiet=as_json)
+    if copy is not None and all_told(ended):
+        copy.met(sent, but=_in_trouble(ended, prefix)).save(folder)
+    if local.links and not as_json:
+        console.print(literal(f"Left here, as links: {_some(local.links)}", "yellow"), soft_wrap=True)
+    _show(ended, space, as_json=as_json)
 
 
 def import_archive(
@@ -101,33 +114,55 @@ def import_archive(
         api, file, space=space, branch=branch, prefix=prefix, message=message, delete_missing=delete_missing, root=root,
         content_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream", quiet=as_json,
     )  # fmt: skip
-    _finish(api, begun, space, as_json=as_json)
+    _show(follow_job(api, begun, quiet=as_json), space, as_json=as_json)
 
 
-def pack(folder: Path, archive: Path, *, quiet: bool) -> int:
-    """Packs the files of a folder; returns how many there are."""
-    files = list(local_files(folder))
+def pack(files: Mapping[str, Path], archive: Path, copy: Copy | None = None, *, quiet: bool) -> dict[str, str]:
+    """Packs files by their paths; returns the SHA-256 of what was packed. `copy` says what they were made from."""
+    packed: dict[str, str] = {}
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     with (
         Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress,
         tarfile.open(archive, "w:gz", compresslevel=COMPRESSION) as out,
     ):
         bar = progress.add_task("packing", total=len(files))
-        for path, file in files:
-            out.add(file, path, recursive=False)
+        for path, file in files.items():
+            packed[path] = _add(out, path, file)
             progress.advance(bar)
-        _add_origin(out, folder)
-    return len(files)
+        if copy is not None:
+            _add_origin(out, copy)
+    return packed
 
 
-def _add_origin(out: tarfile.TarFile, folder: Path) -> None:
-    """What a pulled folder was made from: with it the service merges what was written there meanwhile."""
-    pulled = record_of(folder)
-    if pulled:
-        content = json.dumps({"documents": pulled}).encode()
-        origin = tarfile.TarInfo(ORIGIN)
-        origin.size = len(content)
-        out.addfile(origin, io.BytesIO(content))
+def _add(out: tarfile.TarFile, path: str, file: Path) -> str:
+    """Its bytes and nothing else of it: neither owner nor mode, nor that two names are one file."""
+    entry = tarfile.TarInfo(path)
+    with file.open("rb") as opened:
+        entry.size = os.fstat(opened.fileno()).st_size
+        hashed = _Hashed(opened)
+        out.addfile(entry, hashed)
+    return hashed.digest.hexdigest()
+
+
+class _Hashed:
+    """A file that is read once, and hashed on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._file.read(size)
+        self.digest.update(piece)
+        return piece
+
+
+def _add_origin(out: tarfile.TarFile, copy: Copy) -> None:
+    """With it the service merges what was written there meanwhile."""
+    content = json.dumps({"documents": dict(copy.files)}).encode()
+    origin = tarfile.TarInfo(ORIGIN)
+    origin.size = len(content)
+    out.addfile(origin, io.BytesIO(content))
 
 
 def send_archive(
@@ -160,8 +195,18 @@ def send_archive(
         )
 
 
-def _finish(api: Api, begun: Json, space: str, *, as_json: bool) -> None:
-    ended = follow_job(api, begun, quiet=as_json)
+def _in_trouble(ended: Json, prefix: str) -> list[str]:
+    """Files that a job tells of, as they are called here."""
+    told = [str(each.get("path", "")) for each in ended.get("problems", [])]
+    return [*told, *(path.removeprefix(f"{prefix.strip('/')}/") for path in told)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_LINKS} more" if len(names) > SHOWN_LINKS else ""
+    return ", ".join(names[:SHOWN_LINKS]) + more
+
+
+def _show(ended: Json, space: str, *, as_json: bool) -> None:
     show_end(ended, as_json=as_json)
     if int(ended.get("tally", {}).get("refused", 0)):
         raise typer.Exit(EXIT_NOT_DONE)

@@ -12,6 +12,7 @@ import typer
 
 from automesh.cli.api import Api, Json
 from automesh.cli.context import AsJson, api_of
+from automesh.cli.doc_files import text_of
 from automesh.cli.doc_pages import say_saved
 from automesh.cli.doc_places import Branch, Message, Space, word
 from automesh.cli.errors import CliError
@@ -103,7 +104,7 @@ def create(
 ) -> None:
     """Make a template of a file."""
     body: Json = {"space": space, "name": name, "description": description, "path": path}
-    body["body"] = file.read_text(encoding="utf-8")
+    body["body"] = text_of(file, file.read_bytes())
     if variables:
         from automesh.doc.v1 import template_service_pb2 as pb  # noqa: PLC0415 - only this option needs it
 

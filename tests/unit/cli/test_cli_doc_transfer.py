@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from automesh.cli import doc_jobs
-from automesh.cli.doc_files import ORIGIN
-from automesh.cli.doc_pull import RECORD, unpack
+from automesh.cli.doc_copy import RECORD, Copy, Source
+from automesh.cli.doc_files import LocalFiles
+from automesh.cli.doc_pull import ORIGIN, unpack
 from automesh.cli.doc_push import pack
 from automesh.doc.v1 import job_pb2, space_service_pb2, transfer_service_pb2
 from automesh.doc.v1 import job_service_pb2 as jobs
@@ -218,21 +220,157 @@ def test_an_export_needs_an_ending_that_says_what_it_is(automesh: Terminal, gate
     assert "is there already" in str(automesh("doc", "export", str(file), "--space", "handbook").exception)
 
 
-def test_a_pulled_folder_tells_what_it_was_made_from_when_it_is_pushed(folder: Path, tmp_path: Path) -> None:
-    archive = tmp_path / "out.tar.gz"
-    pack(folder, archive, quiet=True)
-    with tarfile.open(archive) as read:
-        assert ORIGIN not in read.getnames()
-    (folder / RECORD).write_text(json.dumps({"guides/start.md": "a" * 64}))
-    pack(folder, archive, quiet=True)
-    with tarfile.open(archive) as read:
-        told = read.extractfile(ORIGIN)
+def origins(gateway: ScriptedGateway) -> dict[str, str] | None:
+    """What the archive that was sent last says that its files were made from."""
+    with tarfile.open(fileobj=io.BytesIO(gateway.bodies[-1])) as archive:
+        if ORIGIN not in archive.getnames():
+            return None
+        told = archive.extractfile(ORIGIN)
         assert told is not None
-        assert json.loads(told.read()) == {"documents": {"guides/start.md": "a" * 64}}
+        return dict(json.loads(told.read())["documents"])
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_copy_tells_what_it_was_made_from_when_it_is_pushed(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"a.md": "1", "b.md": "2"})
+    (here / "a.md").write_text("mine")
+    assert automesh("doc", "push", str(here), "--space", "handbook").exit_code == 0
+    assert origins(gateway) == {"a.md": sha("1"), "b.md": sha("2")}
+    automesh("doc", "push", str(here), "--space", "handbook")
+    assert origins(gateway) == {"a.md": sha("mine"), "b.md": sha("2")}, "both sides have met meanwhile"
+
+
+@pytest.mark.parametrize("elsewhere", [("--space", "other"), ("--space", "handbook", "--prefix", "x")])
+def test_a_copy_says_nothing_of_places_that_it_was_not_made_from(
+    automesh: Terminal, gateway: ScriptedGateway, elsewhere: tuple[str, ...]
+) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"a.md": "1"})
+    (here / "a.md").write_text("mine")
+    automesh("doc", "push", str(here), *elsewhere)
+    assert origins(gateway) is None
+    found = Copy.of(here)
+    assert found is not None
+    assert found.files == {"a.md": sha("1")}
+
+
+def test_a_folder_that_is_no_copy_is_not_made_one(automesh: Terminal, gateway: ScriptedGateway, folder: Path) -> None:
+    running(gateway, DONE)
+    automesh("doc", "push", str(folder), "--space", "handbook")
+    assert origins(gateway) is None
+    assert not (folder / RECORD).exists()
+
+
+def test_what_was_pushed_is_followed_again_and_what_was_refused_is_not(
+    automesh: Terminal, gateway: ScriptedGateway
+) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"x/a.md": "1", "x/b.md": "2"}, "--prefix", "p")
+    (here / "x" / "a.md").write_text("mine")
+    (here / "x" / "b.md").write_text("mine")
+    problem = job_pb2.Problem(path="p/x/b.md", message="changed here by ben")
+    running(gateway, job(job_pb2.JOB_STATE_DONE, tally=job_pb2.Tally(refused=1), problems=[problem]))
+    automesh("doc", "push", str(here), "--space", "handbook", "--prefix", "p")
+    again = pulled(automesh, gateway, {"x/a.md": "both", "x/b.md": "ben"}, "--prefix", "p")
+    assert again.exit_code == 3
+    assert ((here / "x" / "a.md").read_text(), (here / "x" / "b.md").read_text()) == ("both", "mine")
+
+
+def test_a_push_that_failed_has_met_nothing(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"a.md": "1"})
+    (here / "a.md").write_text("mine")
+    for end in (job(job_pb2.JOB_STATE_FAILED), job(job_pb2.JOB_STATE_DONE, tally=job_pb2.Tally(refused=1001))):
+        running(gateway, end)
+        automesh("doc", "push", str(here), "--space", "handbook")
+        found = Copy.of(here)
+        assert found is not None
+        assert found.files == {"a.md": sha("1")}
+
+
+def test_a_file_that_was_there_before_the_first_pull_was_not_made_from_what_is_pulled(
+    automesh: Terminal, gateway: ScriptedGateway
+) -> None:
+    here = automesh.folder / "here"
+    here.mkdir()
+    (here / "a.md").write_text("my own")
+    assert pulled(automesh, gateway, {"a.md": "theirs", "b.md": "2"}).exit_code == 3
+    found = Copy.of(here)
+    assert found is not None
+    assert found.files == {"b.md": sha("2")}
+
+
+def test_another_space_in_the_same_folder_removes_nothing(automesh: Terminal, gateway: ScriptedGateway) -> None:
+    here = automesh.folder / "here"
+    pulled(automesh, gateway, {"a.md": "1"})
+    running(gateway, DONE)
+    gateway.on("DownloadExport", lambda _: packed({"b.md": "2"}))
+    assert automesh("doc", "pull", str(here), "--space", "other").exit_code == 0
+    assert (here / "a.md").read_text() == "1"
+
+
+def test_a_pull_that_ends_in_the_middle_leaves_no_half_file_and_knows_what_it_wrote(
+    automesh: Terminal, gateway: ScriptedGateway
+) -> None:
+    here = automesh.folder / "here"
+    (here / "b.md").mkdir(parents=True)
+    assert pulled(automesh, gateway, {"a.md": "1", "b.md": "2"}).exit_code != 0
+    found = Copy.of(here)
+    assert found is not None
+    assert found.files == {"a.md": sha("1")}
+    (here / "b.md").rmdir()
+    assert pulled(automesh, gateway, {"a.md": "new", "b.md": "2"}).exit_code == 0
+    assert sorted(path.name for path in here.iterdir()) == [RECORD, "a.md", "b.md"]
+
+
+@pytest.mark.parametrize(
+    "record", ["", "[]", "{}", '{"a.md": "1"}', '{"space": 1, "branch": "", "prefix": "", "files": []}']
+)
+def test_a_record_that_is_not_understood_is_none(tmp_path: Path, record: str) -> None:
+    (tmp_path / RECORD).write_text(record)
+    assert Copy.of(tmp_path) is None
+
+
+def test_a_folder_that_cannot_be_read_stops_a_push_before_what_is_in_it_is_missed(
+    automesh: Terminal, gateway: ScriptedGateway, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("guides"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    done = automesh("doc", "push", str(folder), "--space", "handbook", "--delete-missing")
+    assert isinstance(done.exception, PermissionError)
+    assert gateway.seen == []
+
+
+def test_two_names_of_one_file_are_two_files_and_links_are_told_of(
+    automesh: Terminal, gateway: ScriptedGateway, folder: Path
+) -> None:
+    os.link(folder / "logo.png", folder / "other.png")
+    (folder / "folder").symlink_to(folder / "guides")
+    running(gateway, DONE)
+    done = automesh("doc", "push", str(folder), "--space", "handbook")
+    assert "Left here, as links: folder, link.md" in done.output
+    with tarfile.open(fileobj=io.BytesIO(gateway.bodies[0])) as archive:
+        assert all(member.isfile() and not member.uname for member in archive)
+        assert "other.png" in archive.getnames()
 
 
 def test_what_an_export_says_of_itself_is_no_file_of_the_folder(tmp_path: Path) -> None:
     archive = tmp_path / "in.tar.gz"
     archive.write_bytes(packed({"a.md": "# A\n", ORIGIN: "{}"}))
-    unpack(archive, tmp_path / "out", force=False)
+    unpack(archive, tmp_path / "out", Source("handbook"), force=False)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [RECORD, "a.md"]
+
+
+def test_what_is_packed_is_told_by_its_hash(folder: Path, tmp_path: Path) -> None:
+    sent = pack(LocalFiles.of(folder).files, tmp_path / "out.tar.gz", quiet=True)
+    assert sent["guides/Übersicht.md"] == sha("# Overview\n")
