@@ -18,7 +18,7 @@ import grpc
 from pycrdt import Doc, Text
 
 from automesh.core.backoff import Backoff
-from automesh.core.errors import AutomationError, Unavailable, ValidationError
+from automesh.core.errors import AutomationError, Kind, Unavailable, ValidationError
 from automesh.doc.v1 import editing_service_pb2 as pb
 from automesh.doc.v1 import editing_service_pb2_grpc as rpc
 from automesh.mesh.errors import DETAILS_KEY, from_rpc_error
@@ -29,6 +29,7 @@ PIECE = 256 * 1024
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _JOINED_WITHIN_S = 30.0
 _REFUSALS, _MISHAPS = {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}, {"STORE_AWAY", "BEHIND"}
+_PASSING = {Kind.EXHAUSTED, Kind.DEADLINE, Kind.ABORTED}
 _TAKEN = {"joined", "update", "acknowledged", "presence", "saved", "not_saved"}
 
 
@@ -102,7 +103,7 @@ class Editor:
                 await self._until(lambda: self._begun)
         except TimeoutError:
             await self._end()
-            raise Unavailable("the document could not be opened in time: try again") from None
+            raise Unavailable(f"the document could not be opened in time: {self._lost or 'no answer'}") from None
         except BaseException:
             await self._end()
             raise
@@ -230,16 +231,20 @@ class Editor:
                     async for message in said:
                         backoff.reset()
                         self._take(message)
-            except Unavailable as error:
-                self._lost = f"{error.message}: trying again" if self._pending else ""
             except AutomationError as error:
-                self._refused = error.message
-                raise
+                if not self._passes(error):
+                    self._refused = error.message
+                    raise
+                self._lost = f"{error.message}: trying again" if self._pending or not self._begun else ""
             finally:
                 self._outgoing = None
             self.others.clear()
             self._notify()
             await asyncio.sleep(backoff.next_s())
+
+    def _passes(self, error: AutomationError) -> bool:
+        """Whether the stream is made again. Whoever is not in yet is told at once that there is no place."""
+        return error.kind is Kind.UNAVAILABLE or (self._begun and error.kind in _PASSING)
 
     @asynccontextmanager
     async def _stream(self) -> AsyncGenerator[AsyncIterable[pb.EditDocumentResponse]]:

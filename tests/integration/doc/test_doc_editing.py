@@ -8,6 +8,7 @@ import grpc
 import pytest
 from pycrdt import Doc, Text
 
+from automesh.core.errors import ValidationError
 from automesh.doc.v1 import branch_service_pb2, document_service_pb2, space_pb2, space_service_pb2
 from automesh.mesh.errors import from_rpc_error
 from automesh.storage.postgres import ENGINE
@@ -152,6 +153,18 @@ async def test_bytes_that_are_no_update_end_only_the_stream_that_sent_them(slow:
                 assert (error.kind, error.reason) == ("invalid", "UPDATE_MALFORMED")  # type: ignore[attr-defined]
         ann.insert(0, "still ")
         await bob.until(lambda each: str(each).startswith("still"))
+
+
+@pytest.mark.parametrize("numbers", [[0], [-1], [1, 1], [7, 3]])
+async def test_numbers_that_do_not_count_on_end_the_stream(slow: Served, numbers: list[int]) -> None:
+    made = await slow.write()
+    async with editing(slow, made.document_id) as ann:
+        for number in numbers:
+            ann.number = number - 1
+            ann.insert(0, "x")
+        error = await failed(ann)
+        assert isinstance(error, ValidationError)
+        assert [each.field for each in error.violations] == ["update.number"]
 
 
 async def test_what_is_too_large_is_refused_and_leaves_no_trace(postgres: PostgresForTests, tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from automesh.core.errors import AutomationError, NotFound, ValidationError
+from automesh.core.errors import AutomationError, Exhausted, NotFound, ValidationError
 from automesh.doc.v1 import document_service_pb2
 from automesh.sdk.editing import Editor, SaveState
 from automesh.storage.postgres import ENGINE
 from automesh.testing.orchestrator import FakeConnection
 from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.editing import rooms
 from tests.integration.doc.doc_house import Served, doc_service
 from tests.integration.doc.doc_house_editing import editing, line_to
 
@@ -180,6 +181,28 @@ async def test_a_room_that_has_begun_anew_ends_the_editor_and_keeps_its_text(slo
         ann.insert(0, "mine ")
         await ann.save()
     assert (await slow.read(made.document_id)).content == "mine one\n"
+
+
+async def test_a_room_without_a_place_refuses_newcomers_and_lets_those_wait_who_were_in_it(
+    slow: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await slow.write(content="one\n")
+    async with line_to(slow) as line, Editor(await connection(slow), made.document_id) as ann:
+        monkeypatch.setattr(rooms, "MAX_ROOMS", 0)
+        monkeypatch.setattr(rooms, "MAX_PEOPLE", 1)
+        with pytest.raises(Exhausted, match="1 people are in this room"):
+            async with Editor(await connection(slow, "bob"), made.document_id):
+                pass
+        monkeypatch.setattr(rooms, "MAX_PEOPLE", 0)
+        line.cut()
+        ann.insert(0, "zero\n")
+        line.mend()
+        while "are edited here at once" not in ann.trouble and "are in this room" not in ann.trouble:
+            await ann.changed()
+        assert ann.state is SaveState.NOT_SAVED
+        monkeypatch.undo()
+        await ann.settled()
+        assert (ann.state, ann.text) == (SaveState.SAVED, "zero\none\n")
 
 
 async def test_a_document_that_is_not_there_cannot_be_opened(slow: Served) -> None:

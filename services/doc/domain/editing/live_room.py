@@ -87,7 +87,8 @@ class LiveRoom:
             self._entering.discard(coming.joined)
 
     async def write(self, session: Session, number: int, update: bytes) -> None:
-        """Waits while too much waits already."""
+        """Waits while too much waits already. Raises ValidationError for a number that does not count on."""
+        session.count_on(number)
         if len(update) > MAX_UPDATE:
             session.not_saved(Verdict.TOO_LARGE, f"one update has at most {MAX_UPDATE} bytes: send smaller ones")
             return

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from automesh.core.errors import AutomationError
+from automesh.core.errors import AutomationError, ValidationError
 from services.doc.domain.editing.said import Acknowledged, NotSaved, PresenceOf, Said, Saved, Theirs
 from services.doc.domain.spaces.access import Person
 
@@ -26,6 +26,7 @@ class Session:
 
     def __init__(self, session_id: str, person: Person, *, max_waiting: int = MAX_WAITING) -> None:
         self.session_id, self.person = session_id, person
+        self._number = 0
         self.acknowledged = 0
         """The last number that is durable."""
         self.presence: PresenceOf | None = None
@@ -40,6 +41,15 @@ class Session:
     def open(self) -> bool:
         """It is still told things."""
         return not self._ended
+
+    def count_on(self, number: int) -> None:
+        """For each update, before it is taken. Raises ValidationError, or what is acknowledged would say nothing."""
+        if number <= self._number:
+            raise ValidationError(
+                f"updates are numbered from 1 on, each higher than the one before: {number} came after {self._number}",
+                field="update.number",
+            )
+        self._number = number
 
     def tell(self, said: Said) -> None:
         """Never waits. Presences of the same client, and acknowledgements, take the place of earlier ones."""
