@@ -49,8 +49,9 @@ class ArchiveSource:
             raise ArchiveRefused(f"no file is {where}: name another root, or pack it anew")
 
     def step(self) -> Step:
-        """Everything."""
-        return Step(arrivals=list(self._arrivals.values()), problems=self._problems, present=self._arrivals.keys())
+        """Everything. What cannot be taken is there all the same."""
+        present = self._arrivals.keys() | {problem.path for problem in self._problems}
+        return Step(arrivals=list(self._arrivals.values()), problems=self._problems, present=present)
 
     def read(self, arrivals: Sequence[Arrival]) -> Sequence[bytes]:
         """In their order, which must be that of the archive."""

@@ -44,13 +44,14 @@ class GitSource:
         self._scratch, self._meter, self._root = scratch, meter, root
         self._refs: dict[bytes, bytes] = {}
         self._line: list[bytes] = []
+        self._end = Step(arrivals=())
         self._digests: dict[bytes, tuple[str, int]] = {}
         self._pack = Pack(scratch, 0, meter)
         self._trees = Trees(self._pack, meter.limits.max_entries)
 
     @property
     def total(self) -> int:
-        return len(self._line)
+        return len(self._line) + len(self._end.arrivals)
 
     @property
     def bases(self) -> Mapping[str, str]:
@@ -70,7 +71,7 @@ class GitSource:
             parents = self._commit(at).parents
             at = parents[0] if parents else None
         self._line.reverse()
-        self._last_tree()
+        self._end = self._last()
 
     async def steps(self, after: str) -> AsyncIterator[Step]:
         """After a rewritten history, everything that is different comes as one commit."""
@@ -84,7 +85,7 @@ class GitSource:
         for at in range(start, len(self._line)):
             yield await asyncio.to_thread(self._step, before, self._line[at])
             before = self._line[at]
-        yield await asyncio.to_thread(self._last)
+        yield self._end
 
     async def contents(self, arrivals: Sequence[Arrival]) -> Sequence[bytes]:
         return await asyncio.to_thread(

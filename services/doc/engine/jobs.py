@@ -115,7 +115,6 @@ def _import_ground(core: Core, jobs: SqlJobStore) -> ImportGround:
             core.outside.database, core.documents.writes, core.contents, jobs, lease_s=options.job_lease_s
         ),
         sources=BlobSources(core.outside.blobs, options.scratch, limits),
-        ledger=core.blob_ledger,
         doorbell=core.doorbell,
         make_id=options.make_id,
         max_page_bytes=options.max_page_bytes,

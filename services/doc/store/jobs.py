@@ -31,12 +31,21 @@ SELECT *, '[]' AS problems FROM (
      WHERE tenant_id = $1 AND ($2 = '' OR space = $2) AND ($3 = '' OR job_id < $3) ORDER BY job_id DESC LIMIT $4) j
  ORDER BY job_id DESC
 """
-CANCEL = """
+# Of a job that has ended: the file that was sent, or that nobody can download.
+FREEING = """
+WITH changed AS ({change} RETURNING *), freed AS (
+    UPDATE discarded_blob d SET due_at = now() FROM changed c
+     WHERE d.blob = c.asked ->> 'blob' AND c.ended_at IS NOT NULL AND (c.kind = 'IMPORT' OR c.state <> 'DONE'))
+SELECT * FROM changed
+"""
+CANCEL = FREEING.format(
+    change="""
 UPDATE job SET cancelled = true, edition = edition + 1,
                state = CASE state WHEN 'QUEUED' THEN 'CANCELLED' ELSE state END,
                ended_at = CASE state WHEN 'QUEUED' THEN now() END
- WHERE tenant_id = $1 AND job_id = $2 AND state IN ('QUEUED', 'RUNNING') AND NOT cancelled RETURNING *
+ WHERE tenant_id = $1 AND job_id = $2 AND state IN ('QUEUED', 'RUNNING') AND NOT cancelled
 """
+)
 TAKE = """
 UPDATE job SET state = 'RUNNING', attempt = attempt + 1, leased_until = now() + make_interval(secs => $1),
                edition = edition + 1
@@ -53,12 +62,14 @@ RENEW = "UPDATE job SET leased_until = now() + make_interval(secs => $3) {MINE} 
     "{MINE}", MINE
 )
 GIVE_BACK = "UPDATE job SET leased_until = now() + make_interval(secs => $3) {MINE}".replace("{MINE}", MINE)
-END = """
+END = FREEING.format(
+    change="""
 UPDATE job SET state = $3, failure = $4, backup_id = coalesce(nullif($5, ''), backup_id), done = $6, total = $7,
                step = $8, tally = $9, problems = $10, place = '{}', ended_at = now(), leased_until = NULL,
                expires_at = CASE WHEN $11::float > 0 THEN now() + make_interval(secs => $11) END, edition = edition + 1
- {MINE} RETURNING job_id
+ {MINE}
 """.replace("{MINE}", MINE)
+)
 DUE = """
 SELECT s.tenant_id FROM space s GROUP BY s.tenant_id
 HAVING coalesce((SELECT max(j.created_at) FROM job j

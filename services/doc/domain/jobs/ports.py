@@ -26,7 +26,10 @@ class JobStore(Protocol):
         ...
 
     async def cancel(self, tenant_id: str, job_id: str) -> Job:
-        """One that waits has ended then; one that runs is told. One that has ended stays as it is."""
+        """One that waits has ended then; one that runs is told. One that has ended stays as it is.
+
+        What a job that ended leaves of files (`blob` of what was asked) may go, but for the file of an export.
+        """
         ...
 
     async def take(self, lease_s: float) -> Job | None:
@@ -46,7 +49,7 @@ class JobStore(Protocol):
         ...
 
     async def end(self, job_id: str, attempt: int, sight: Sight, ending: Ending) -> None:
-        """It has ended. Raises JobLost."""
+        """It has ended; what it leaves of files may go, as with `cancel`. Raises JobLost."""
         ...
 
     async def prune(self, keep_days: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from automesh.core.errors import AutomationError, Unavailable
 from services.doc.domain.attachments.attachment import Attachment
@@ -18,7 +18,7 @@ _PAGE = 1000
 
 
 class AttachmentIntake:
-    """`bases`: by key of the path, what the last import brought."""
+    """`bases`: by key of the path, what the last import brought. `keep` remembers it, with how far the job is."""
 
     def __init__(
         self,
@@ -29,28 +29,33 @@ class AttachmentIntake:
         report: Report,
         source: Source,
         bases: Mapping[str, str],
+        keep: Callable[[dict[str, str]], Awaitable[None]],
     ) -> None:
         self._shelf, self._job, self._asked, self._report = shelf, job, asked, report
-        self._source, self._bases = source, bases
+        self._source, self._bases, self._keep = source, bases, keep
 
-    async def take(self, arrivals: Sequence[tuple[Arrival, str]], *, whole: bool) -> dict[str, str]:
-        """Each with its path; by path, what was brought. `whole`: what is not among them may be missing."""
+    async def take(self, arrivals: Sequence[tuple[Arrival, str]], *, whole: bool) -> None:
+        """Each with its path, from where the attempt before has come to. `whole`: what is not among them may go."""
         deleting = self._asked.delete_missing and whole
         if not arrivals and not deleting:
-            return {}
+            return
         here = await self._here()
-        brought: dict[str, str] = {}
-        for arrival, path in arrivals:
+        stored = int(self._report.place.get("stored", 0))
+        for count, (arrival, path) in enumerate(arrivals, start=1):
             now = here.pop(key(path), None)
-            if await self._one(arrival, path, now):
-                brought[path] = arrival.sha256
-            self._report.done += 1
-            await self._report.tell()
+            if count > stored:
+                brought = await self._one(arrival, path, now)
+                self._report.done += 1
+                self._report.place["stored"] = count
+                await self._remember(path, arrival.sha256 if brought else self._bases.get(key(path), ""))
         for attachment in here.values() if deleting else ():
             await self._shelf.delete(self._job.person, self._job.space, self._asked.branch, attachment.path)
             self._report.count(Tally(deleted=1))
-            brought[attachment.path] = ""
-        return {path: base for path, base in brought.items() if self._bases.get(key(path), "") != base}
+            await self._remember(attachment.path, "")
+
+    async def _remember(self, path: str, brought: str) -> None:
+        """Empty: nothing any more."""
+        await self._keep({path: brought} if brought != self._bases.get(key(path), "") else {})
 
     async def _one(self, arrival: Arrival, path: str, now: Attachment | None) -> bool:
         """Whether what is there now is what the source brought."""

@@ -11,6 +11,7 @@ from automesh.core.clock import Clock
 from automesh.core.errors import ValidationError
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.jobs.desk import JobDesk
+from services.doc.domain.jobs.errors import TooManyJobs
 from services.doc.domain.jobs.job import Job, JobKind, JobState, NewJob
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -57,35 +58,18 @@ class TransferDesk:
         asked = replace(asked, blob=f"doc/imports/{job_id}")
         await self._ledger.reserve(asked.blob, UPLOAD_FOR)
         await self._blobs.put(asked.blob, self._bounded(chunks))
-        return await self._jobs.start(
-            NewJob(
-                job_id=job_id,
-                tenant_id=person.tenant_id,
-                kind=JobKind.IMPORT,
-                space=space,
-                asked=asked.to_json(),
-                created_by=person.user,
-                admin=person.admin,
-            )
-        )
+        try:
+            return await self._start(person, JobKind.IMPORT, job_id, space, asked)
+        except TooManyJobs:
+            await self._ledger.reserve(asked.blob, timedelta(0))
+            raise
 
     async def export_archive(self, person: Person, space: str, asked: ExportAsked) -> Job:
         """Raises SpaceNotFound, BranchNotFound, TooManyJobs."""
         await self._directory.find(person, space)
         await self._branches.get(person.tenant_id, space, asked.branch)
         job_id = self._make_id("job")
-        asked = replace(asked, blob=f"doc/exports/{job_id}")
-        return await self._jobs.start(
-            NewJob(
-                job_id=job_id,
-                tenant_id=person.tenant_id,
-                kind=JobKind.EXPORT,
-                space=space,
-                asked=asked.to_json(),
-                created_by=person.user,
-                admin=person.admin,
-            )
-        )
+        return await self._start(person, JobKind.EXPORT, job_id, space, replace(asked, blob=f"doc/exports/{job_id}"))
 
     async def download(self, person: Person, job_id: str) -> tuple[str, AsyncIterator[bytes]]:
         """Format and bytes of an export, for somebody who finds its space. Raises ExportNotReady, ExportExpired."""
@@ -123,6 +107,21 @@ class TransferDesk:
             await self._tasks.lease(token)  # an upload takes its time: the lease must still be the agent's at its end
 
         return await self.import_archive(person, space, asked, chunks())
+
+    async def _start(
+        self, person: Person, kind: JobKind, job_id: str, space: str, asked: ImportAsked | ExportAsked
+    ) -> Job:
+        return await self._jobs.start(
+            NewJob(
+                job_id=job_id,
+                tenant_id=person.tenant_id,
+                kind=kind,
+                space=space,
+                asked=asked.to_json(),
+                created_by=person.user,
+                admin=person.admin,
+            )
+        )
 
     async def _bounded(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0

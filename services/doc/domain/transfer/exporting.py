@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from automesh.core.errors import AutomationError, Unavailable
 from services.doc.domain.attachments.attachment import EXPORT_MANIFEST, Attachment
 from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.ports import DocumentStore
-from services.doc.domain.jobs.errors import JobLost
 from services.doc.domain.jobs.job import Ending, Job, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -52,13 +50,7 @@ class ExportWork:
         """Begun anew by another process: nothing but the whole file is of use."""
         ground, asked = self._ground, ExportAsked.of_json(job.asked)
         await ground.ledger.reserve(asked.blob, ground.keep_for + timedelta(hours=1))
-        try:
-            await self._export(job, asked, report)
-        except (JobLost, Unavailable):
-            raise
-        except AutomationError:
-            await ground.ledger.reserve(asked.blob, timedelta(0))
-            raise
+        await self._export(job, asked, report)
         return Ending(keep_for_s=ground.keep_for.total_seconds())
 
     async def _export(self, job: Job, asked: ExportAsked, report: Report) -> None:

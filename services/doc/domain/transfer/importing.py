@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import islice
 
-from automesh.core.errors import AutomationError, Unavailable
+from automesh.core.errors import AutomationError
 from services.doc.domain.attachments.shelf import AttachmentShelf
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents.path import key
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.errors import DocumentNotFound, PathTaken, StaleHead
-from services.doc.domain.jobs.errors import JobLost
 from services.doc.domain.jobs.job import MAX_PROBLEMS, Ending, Job, Problem, Tally
 from services.doc.domain.jobs.report import Report
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -27,7 +25,7 @@ from services.doc.domain.transfer.attachment_intake import AttachmentIntake
 from services.doc.domain.transfer.deciding import Action, Place
 from services.doc.domain.transfer.making import Made, Maker, Said
 from services.doc.domain.transfer.planning import BATCH, Plan, Planned, Planner, Standing, batches
-from services.doc.domain.transfer.ports import Commit, ImportStore, Ledger, Source, Sources
+from services.doc.domain.transfer.ports import Commit, ImportStore, Source, Sources
 from services.doc.domain.validation.checks import Checks
 
 TRIES = 3
@@ -44,7 +42,6 @@ class ImportGround:
     checks: Callable[[], Checks]
     store: ImportStore
     sources: Sources
-    ledger: Ledger
     doorbell: Doorbell
     make_id: Callable[[str], str]
     max_page_bytes: int
@@ -58,15 +55,7 @@ class ImportWork:
 
     async def run(self, job: Job, report: Report) -> Ending:
         """The upload is kept until the job has ended, so that another process can go on."""
-        asked = ImportAsked.of_json(job.asked)
-        try:
-            await self._import(job, asked, report)
-        except (JobLost, Unavailable):
-            raise
-        except AutomationError:
-            await self._ground.ledger.reserve(asked.blob, timedelta(0))
-            raise
-        await self._ground.ledger.reserve(asked.blob, timedelta(0))
+        await self._import(job, ImportAsked.of_json(job.asked), report)
         return Ending()
 
     async def _import(self, job: Job, asked: ImportAsked, report: Report) -> None:
@@ -102,6 +91,7 @@ class _Import:
         )
         self._conflicts = {at: Problem(*told) for at, told in report.place.get("conflicts", {}).items()}
         self._step = Step(arrivals=())
+        self._begun = dict(report.place)
 
     async def all(self) -> None:
         """Every step, from where the attempt before has come to."""
@@ -112,7 +102,6 @@ class _Import:
             await self._take(step)
         for problem in self._conflicts.values():
             self._report.refuse(problem.path, problem.message)
-        await self._report.tell(now=True)
 
     async def _look(self) -> None:
         """How things stand here."""
@@ -136,8 +125,9 @@ class _Import:
             return
         self._conflicts |= {problem.path: problem for problem in plan.problems}
         await self._delete(plan.missing)
-        writing = [each for each in plan.documents if self._wanted(each)]
+        writing = [each for each in plan.documents if self._wanted(each, {})]
         parts = list(batches(writing)) or [[]]
+        self._begun = dict(self._report.place)
         for batch in parts[:-1]:
             await self._write(batch, {})
         self._report.done += 1
@@ -153,9 +143,11 @@ class _Import:
         arrived = int(self._report.place.setdefault("arrived", 0))
         self._report.done = max(self._report.done, len(plan.problems) + arrived)
         for batch in batches(plan.documents[arrived:]):
-            arrived += len(batch)
-            self._report.place["arrived"] = arrived
-            await self._write_files(batch, plan)
+            self._begun = dict(self._report.place)
+            self._report.place["arrived"] = arrived = arrived + len(batch)
+            self._report.done += len(batch)
+            left: dict[str, str] = {}
+            await self._write([each for each in batch if self._wanted(each, left)], left, coming=plan.coming)
         intake = AttachmentIntake(
             self._ground.shelf,
             job=self._job,
@@ -163,33 +155,25 @@ class _Import:
             report=self._report,
             source=self._source,
             bases=self._standing.bases,
+            keep=lambda brought: self._keep([], brought, ""),
         )
-        left = await intake.take(plan.attachments, whole=self._step.present is not None)
-        await self._keep([], left, "")
+        await intake.take(plan.attachments, whole=self._step.present is not None)
         if self._asked.delete_missing:
             await self._delete(plan.missing)
         self._report.done = self._report.total
 
-    async def _write_files(self, batch: Sequence[Planned], plan: Plan) -> None:
-        left: dict[str, str] = {}
-        for each in batch:
-            if each.decision.action is Action.LEAVE:
-                self._report.count(Tally(unchanged=1))
-                left[each.path] = each.arrival.sha256
-            if each.decision.note:
-                tell = self._report.refuse if each.decision.action is Action.REFUSE else self._report.mention
-                tell(each.arrival.path, each.decision.note)
-        self._report.done += len(batch)
-        left = {path: base for path, base in left.items() if self._standing.bases.get(key(path)) != base}
-        await self._write([each for each in batch if each.writes], left, coming=plan.coming)
-
-    def _wanted(self, planned: Planned) -> bool:
-        """Of a commit: a document with an unsolved conflict waits for a commit that makes both sides equal."""
-        if planned.decision.action is Action.REFUSE:
-            self._conflicts[key(planned.path)] = Problem(planned.arrival.path, planned.decision.note)
-        if planned.decision.action is Action.LEAVE:
-            self._conflicts.pop(key(planned.path), None)
+    def _wanted(self, planned: Planned, left: dict[str, str]) -> bool:
+        """Whether it is to be written; what is not is counted and told of. `left`: what is here as it was brought."""
+        arrival, action, note = planned.arrival, planned.decision.action, planned.decision.note
+        if action is Action.LEAVE:
             self._report.count(Tally(unchanged=1))
+            self._conflicts.pop(key(planned.path), None)
+            if not self._step.commit and self._standing.bases.get(key(planned.path)) != arrival.sha256:
+                left[planned.path] = arrival.sha256
+        if action is Action.REFUSE:
+            self._refuse(planned, Problem(arrival.path, note))
+        elif note and not self._step.commit:
+            self._report.mention(arrival.path, note)
         return planned.writes
 
     async def _write(
@@ -205,15 +189,21 @@ class _Import:
             except (StaleHead, PathTaken, DocumentNotFound) as error:
                 problem = error
                 await self._look()
-                batch = [self._planner().document(each.arrival, each.path) for each in batch]
-                batch = [each for each in batch if each.writes]
+                still = [each.planned for each in made if each.planned]
+                again = [self._planner().document(each.arrival, each.path) for each in still]
+                batch = [each for each in again if self._wanted(each, left)]
         if len(batch) > 1:
-            for each in batch:
-                await self._write([each], {}, coming=coming)
-            await self._keep([], left, commit)
+            await self._one_by_one(batch, coming)
         elif problem is not None and batch:
-            self._report.refuse(batch[0].arrival.path, problem.message)
-            await self._keep([], left, commit)
+            self._refuse(batch[0], Problem(batch[0].arrival.path, problem.message))
+        await self._keep([], left, commit)
+
+    async def _one_by_one(self, batch: Sequence[Planned], coming: Collection[str]) -> None:
+        """A process that dies among them leaves the whole batch to the next one."""
+        place, self._report.place = self._report.place, self._begun
+        for each in batch:
+            await self._write([each], {}, coming=coming)
+        self._report.place = place
 
     async def _made(self, batch: Sequence[Planned], coming: frozenset[str]) -> list[Made]:
         """What can be written; the rest is told of."""

@@ -122,7 +122,7 @@ class Job(_message.Message):
     state: Global___JobState.ValueType
     """How it stands."""
     done: _builtins.int
-    """Files or documents that are done."""
+    """Files, documents, commits or pieces of a backup that are done."""
     total: _builtins.int
     """Of so many. 0: not known yet."""
     step: _builtins.str
