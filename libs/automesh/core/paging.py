@@ -33,10 +33,12 @@ def decode_token(token: str, *, filters: object = None) -> str | None:
     try:
         padded = token + "=" * (-len(token) % 4)
         after, digest = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise strange_token() from error
     if not isinstance(after, str) or digest != _digest(filters):
         raise _bad("page_token belongs to a list with other filters: keep the filters, or leave it empty to start over")
+    if "\x00" in after:
+        raise strange_token()  # no database could look for it
     return after
 
 

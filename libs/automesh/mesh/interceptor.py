@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import lru_cache
@@ -22,6 +22,7 @@ from automesh.mesh.audit import AuditEvent, AuditLog
 from automesh.mesh.caller import Caller
 from automesh.mesh.errors import STATUS, Unimplemented, abort
 from automesh.mesh.identity import BadIdentity, SpiffeId
+from automesh.mesh.nul import naming_nul
 from automesh.mesh.policy import AccessTable, Rule
 from automesh.mesh.requests import WholeRequests
 from automesh.mesh.tokens import Claims, TokenVerifier
@@ -36,7 +37,10 @@ SLOW_S = 1.0
 _RESOURCES = (
     *("data_id", "model_id", "run_id", "sweep_id", "upload_id", "webhook_id"),
     *("task_id", "user_id", "key_id", "agent_id", "name"),
+    *("document_id", "review_id", "comment_id", "template_id", "release_id", "job_id", "backup_id"),
 )
+_PLACES = ("space",)
+"""What is named where nothing has an id of its own."""
 _REASONS = ("override_reason", "reason")
 _MAX_REQUEST_ID = 128
 
@@ -226,7 +230,7 @@ class _Call:
             self.end(code, "", None)
             return
         self.end(STATUS[foreseen.kind].name, foreseen.reason, None)
-        await abort(self._context, foreseen)
+        await abort(self._context, naming_nul(foreseen, self.request))
 
     def end(self, code: str, reason: str, response: Any) -> None:
         seconds = time.perf_counter() - self._started
@@ -256,7 +260,7 @@ class _Call:
                 tenant_id=caller.tenant_id,
                 subject=caller.subject,
                 workload=str(caller.workload or ""),
-                resource=_resource(self.request) or _resource(response),
+                resource=_first(_RESOURCES, self.request, response) or _first(_PLACES, self.request, response),
                 request_id=caller.request_id,
             )
         )
@@ -316,21 +320,24 @@ def _given_reason(request: Any) -> str:
     return ""
 
 
-def _resource(message: Any) -> str:
-    """The id of what a request or response is about: its own id field, or that of the message inside it."""
+def _first(names: Sequence[str], *messages: Any) -> str:
+    """The first of these fields that a request or its response has, itself or in a message inside it."""
+    return next((found for message in messages if (found := _named(names, message))), "")
+
+
+def _named(names: Sequence[str], message: Any) -> str:
     descriptor = getattr(message, "DESCRIPTOR", None)
     if descriptor is None:
         return ""
-    for name in _RESOURCES:
-        if name in descriptor.fields_by_name and (value := getattr(message, name)):
-            return str(value)
-    for field in descriptor.fields:
-        if field.message_type is not None and not field.is_repeated and message.HasField(field.name):
-            inner = getattr(message, field.name)
-            for name in _RESOURCES:
-                if name in inner.DESCRIPTOR.fields_by_name and (value := getattr(inner, name)):
-                    return str(value)
-    return ""
+    inner = [
+        getattr(message, field.name)
+        for field in descriptor.fields
+        if field.message_type is not None and not field.is_repeated and message.HasField(field.name)
+    ]
+    values = (
+        getattr(each, name) for each in (message, *inner) for name in names if name in each.DESCRIPTOR.fields_by_name
+    )
+    return next((str(value) for value in values if value), "")
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {

@@ -55,12 +55,16 @@ def page(found: Sequence[Comment], request: pb.ListCommentsRequest) -> pb.ListCo
     filters = ["comments", request.document_id, request.review_id, request.branch, request.include_resolved]
     size, after = paging.page_size(request.page_size), paging.decode_token(request.page_token, filters=filters)
     ids = [each.comment_id for each in found]
-    start = ids.index(after) + 1 if after in ids else 0
-    shown = found[start : start + size]
-    more = start + size < len(found)
+    if after is not None and after not in ids:
+        raise ValidationError(
+            "the thread that the page before ended with was resolved meanwhile: leave page_token empty to start over",
+            field="page_token",
+        )
+    start = ids.index(after) + 1 if after else 0
+    end = start + size
     return pb.ListCommentsResponse(
-        comments=[comment(each) for each in shown],
-        next_page_token=paging.encode_token(shown[-1].comment_id, filters=filters) if more else "",
+        comments=[comment(each) for each in found[start:end]],
+        next_page_token=paging.encode_token(ids[end - 1], filters=filters) if end < len(found) else "",
     )
 
 

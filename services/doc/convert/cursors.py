@@ -1,4 +1,4 @@
-"""Page tokens of lists by time: an instant, and a key that tells those of one instant apart."""
+"""Page tokens whose key is more than a text: an instant or a number, and what tells those of one apart."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from datetime import datetime
 
 from automesh.core import paging
 
+MAX_DIGITS = 18
+"""Of a bigint, whatever they are."""
+
 
 def before(token: str, *, filters: object) -> tuple[datetime, str] | None:
-    """Where such a list goes on; None: at its beginning. Raises ValidationError."""
+    """Where a list by time goes on; None: at its beginning. Raises ValidationError."""
     after = paging.decode_token(token, filters=filters)
     if after is None:
         return None
@@ -22,3 +25,19 @@ def before(token: str, *, filters: object) -> tuple[datetime, str] | None:
 def before_token(moment: datetime, key: str, *, filters: object) -> str:
     """The other way round."""
     return paging.encode_token(f"{moment.isoformat()} {key}", filters=filters)
+
+
+def count(token: str, *, filters: object) -> tuple[int, str] | None:
+    """Where a list by number goes on; None: at its beginning. Raises ValidationError."""
+    after = paging.decode_token(token, filters=filters)
+    if after is None:
+        return None
+    number, _, key = after.partition(" ")
+    if not (number.isascii() and number.isdecimal() and len(number) <= MAX_DIGITS):
+        raise paging.strange_token()
+    return int(number), key
+
+
+def count_token(number: int, key: str = "", *, filters: object) -> str:
+    """The other way round."""
+    return paging.encode_token(f"{number} {key}", filters=filters)

@@ -7,25 +7,22 @@ from collections.abc import Sequence
 from automesh.core import paging
 from automesh.doc.v1 import notification_service_pb2 as pb
 from automesh.mesh import times
+from services.doc.convert import cursors
 from services.doc.domain.notifications.notice import Notification
 from services.doc.domain.notifications.webhooks import DocWebhook, NewDocWebhook
 
 
 def before(request: pb.ListNotificationsRequest) -> int | None:
     """Where the page before ended."""
-    token = paging.decode_token(request.page_token, filters=_filters(request))
-    if token is None:
-        return None
-    if not token.isdecimal():
-        raise paging.strange_token()
-    return int(token)
+    after = cursors.count(request.page_token, filters=_filters(request))
+    return after[0] if after else None
 
 
 def page(found: Sequence[Notification], request: pb.ListNotificationsRequest) -> pb.ListNotificationsResponse:
     """A page of what was found, one more than fits if there are more."""
     size, token = paging.page_size(request.page_size), ""
     if len(found) > size:
-        token = paging.encode_token(str(found[size - 1].sequence), filters=_filters(request))
+        token = cursors.count_token(found[size - 1].sequence, filters=_filters(request))
     return pb.ListNotificationsResponse(
         notifications=[notification(each) for each in found[:size]], next_page_token=token
     )

@@ -7,11 +7,12 @@ from automesh.core.errors import ValidationError
 from automesh.doc.v1 import document_pb2
 from automesh.doc.v1 import search_service_pb2 as pb
 from automesh.mesh import times
+from services.doc.convert import cursors
 from services.doc.domain.search import suggest
+from services.doc.domain.search.answer import Answer, Result
 from services.doc.domain.search.fusion import POOL
 from services.doc.domain.search.plan import IndexStatus
 from services.doc.domain.search.question import SearchRequest
-from services.doc.domain.search.search import Answer, Result
 
 PAGE, MAX_PAGE = 10, 100
 SUGGESTIONS, MAX_SUGGESTIONS = 8, 20
@@ -19,8 +20,8 @@ SUGGESTIONS, MAX_SUGGESTIONS = 8, 20
 
 def request(message: pb.SearchDocumentsRequest) -> SearchRequest:
     """Raises ValidationError."""
-    token = paging.decode_token(message.page_token, filters=_filters(message))
-    if token is not None and not (token.isascii() and token.isdigit() and int(token) < POOL):
+    after = cursors.count(message.page_token, filters=_filters(message))
+    if after is not None and after[0] >= POOL:
         raise paging.strange_token()
     return SearchRequest(
         query=message.query,
@@ -31,17 +32,17 @@ def request(message: pb.SearchDocumentsRequest) -> SearchRequest:
         before=times.moment(message.changed_before, field="changed_before")
         if message.HasField("changed_before")
         else None,
-        offset=int(token or 0),
+        offset=after[0] if after else 0,
         limit=size(message.page_size, PAGE, MAX_PAGE),
     )
 
 
 def response(message: pb.SearchDocumentsRequest, asked: SearchRequest, answer: Answer) -> pb.SearchDocumentsResponse:
     """With the token of the next page."""
-    after = str(asked.offset + asked.limit)
+    after = asked.offset + asked.limit
     return pb.SearchDocumentsResponse(
         results=[_result(each) for each in answer.results],
-        next_page_token=paging.encode_token(after, filters=_filters(message)) if answer.more else "",
+        next_page_token=cursors.count_token(after, filters=_filters(message)) if answer.more else "",
         corrections=answer.corrections,
         search_id=answer.search_id,
     )
@@ -96,5 +97,5 @@ def _result(found: Result) -> pb.SearchResult:
 
 
 def _filters(message: pb.SearchDocumentsRequest) -> list[object]:
-    since, before = message.changed_since.ToNanoseconds(), message.changed_before.ToNanoseconds()
-    return [message.query, message.space, message.tag, message.author, since, before]
+    since, before = message.changed_since, message.changed_before
+    return [message.query, message.space, message.tag, message.author, str(since), str(before)]

@@ -109,12 +109,10 @@ def releases_token(request: pb.ListReleasesRequest, last: Release) -> str:
 
 def switches_page(request: pb.ListSwitchesRequest) -> tuple[int, int | None]:
     """How many, and before which one."""
-    after = paging.decode_token(request.page_token, filters=["switches", request.space])
-    if after is not None and not after.isdecimal():
-        raise paging.strange_token()
-    return paging.page_size(request.page_size), int(after) if after else None
+    after = cursors.count(request.page_token, filters=["switches", request.space])
+    return paging.page_size(request.page_size), after[0] if after else None
 
 
 def switches_token(request: pb.ListSwitchesRequest, last: SiteSwitch) -> str:
     """Continues after `last`."""
-    return paging.encode_token(str(last.number), filters=["switches", request.space])
+    return cursors.count_token(last.number, filters=["switches", request.space])

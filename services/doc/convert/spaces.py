@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Literal
 
-from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct
 
 from automesh.core import paging
@@ -14,6 +13,7 @@ from automesh.core.errors import ValidationError
 from automesh.doc.v1 import space_pb2 as pb
 from automesh.doc.v1 import space_service_pb2 as service_pb
 from automesh.mesh import times
+from services.doc.convert.structs import plain
 from services.doc.domain.spaces.space import (
     REVIEW_AFTER,
     TRASH_FOR,
@@ -97,7 +97,7 @@ def _rules_of(message: pb.SpaceRules) -> Rules:
             raise ValidationError(f"the rule {rule!r} has an unknown level {level}", field="space.rules.levels")
     return Rules(
         required_approvals=message.required_approvals,
-        front_matter_schema=json_format.MessageToDict(message.front_matter_schema),
+        front_matter_schema=plain(message.front_matter_schema, field="space.rules.front_matter_schema"),
         levels={rule: levels[level] for rule, level in message.levels.items() if level in levels},
         words=tuple(message.words),
         trash_retention=_span(message, "trash_retention", TRASH_FOR),

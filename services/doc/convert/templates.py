@@ -14,6 +14,7 @@ from automesh.core import paging
 from automesh.core.errors import ValidationError
 from automesh.doc.v1 import template_service_pb2 as pb
 from automesh.mesh import times
+from services.doc.convert.structs import plain
 from services.doc.domain.templates.template import Filled, NewTemplate, Template
 from services.doc.domain.templates.variable import Value, Variable, VariableType
 
@@ -58,27 +59,21 @@ def new_template(message: pb.Template) -> NewTemplate:
 
 def after(request: pb.ListTemplatesRequest) -> tuple[str, str]:
     """Name and id of the last template of the page before."""
-    token = paging.decode_token(request.page_token, filters=request.space)
-    if token is None:
-        return "", ""
-    try:
-        name, template_id = json.loads(token)
-        return str(name), str(template_id)
-    except (ValueError, TypeError) as error:
-        raise paging.strange_token() from error
+    template_id, _, name = (paging.decode_token(request.page_token, filters=request.space) or "").partition(" ")
+    return name, template_id
 
 
 def templates_page(found: Sequence[Template], request: pb.ListTemplatesRequest) -> pb.ListTemplatesResponse:
     """A page by name."""
     token = ""
     if len(found) == paging.page_size(request.page_size):
-        token = paging.encode_token(json.dumps([found[-1].name, found[-1].template_id]), filters=request.space)
+        token = paging.encode_token(f"{found[-1].template_id} {found[-1].name}", filters=request.space)
     return pb.ListTemplatesResponse(templates=[template(each, whole=False) for each in found], next_page_token=token)
 
 
 def values(message: Struct) -> dict[str, Any]:
     """As JSON has them."""
-    return dict(json_format.MessageToDict(message))
+    return dict(plain(message, field="values"))
 
 
 def filled(found: Filled) -> pb.RenderTemplateResponse:
@@ -120,5 +115,5 @@ def _variable_of(message: pb.Variable) -> Variable:
 
 
 def _default(message: ValueMessage) -> Value | None:
-    found: Value | None = json.loads(json_format.MessageToJson(message))
+    found: Value | None = plain(message, field="template.variables.default")
     return None if found in ("", []) else found

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
-from automesh.core import paging
 from automesh.doc.v1 import validation_service_pb2 as pb
-from services.doc.convert import documents
+from services.doc.convert import cursors, documents
 from services.doc.domain.validation.report import Checked, Position, Reported
 from services.doc.domain.validation.rule import Rule
 
@@ -19,14 +17,8 @@ def checked(found: Checked) -> pb.CheckDocumentResponse:
 
 def position(request: pb.ListFindingsRequest) -> Position:
     """Where the page begins."""
-    token = paging.decode_token(request.page_token, filters=_filters(request))
-    if token is None:
-        return Position()
-    try:
-        path, told = json.loads(token)
-        return Position(str(path), int(told))
-    except (ValueError, TypeError) as error:
-        raise paging.strange_token() from error
+    told, path = cursors.count(request.page_token, filters=_filters(request)) or (0, "")
+    return Position(path, told)
 
 
 def findings_page(
@@ -35,7 +27,7 @@ def findings_page(
     """A page by path."""
     token = ""
     if following is not None:
-        token = paging.encode_token(json.dumps([following.path, following.told]), filters=_filters(request))
+        token = cursors.count_token(following.told, following.path, filters=_filters(request))
     messages = [
         documents.finding(each.finding, document_id=each.head.document_id, path=each.head.path) for each in found
     ]

@@ -12,11 +12,11 @@ from services.doc.domain.documents.path import key
 from services.doc.domain.documents.text import Text
 from services.doc.domain.errors import (
     DocumentNotFound,
-    RequestReused,
     StaleHead,
     branch_not_found,
     document_not_found,
     path_taken,
+    request_reused,
     revision_not_found,
     space_not_found,
 )
@@ -190,9 +190,7 @@ class FakeDocumentStore:
             return None
         revision_id, fingerprint, _ = made
         if fingerprint != write.fingerprint:
-            raise RequestReused(
-                f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id
-            )
+            raise request_reused(write.request_id)
         document_id = self._library.rows.revisions[revision_id].document_id
         return self._library.rows.heads.get((document_id, write.branch))
 
@@ -239,9 +237,7 @@ class FakeDocumentStore:
         if not write.deleted:
             self._check_path(write, leaving)
         if write.request_id and (write.tenant_id, write.request_id) in rows.requests:
-            raise RequestReused(
-                f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id
-            )
+            raise request_reused(write.request_id)
 
     def _check_path(self, write: Write, leaving: Leaving) -> None:
         for other in self._library.on(write.tenant_id, write.space, write.branch):

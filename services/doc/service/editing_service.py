@@ -59,6 +59,9 @@ async def _first(requests: AsyncIterator[pb.EditDocumentRequest]) -> pb.Join:
         raise ValidationError("the stream begins with `join`", field="join") from error
     if not request.HasField("join") or not request.join.document_id:
         raise ValidationError("the stream begins with `join`, which names a document", field="join.document_id")
+    for name in ("document_id", "branch"):
+        if "\x00" in getattr(request.join, name):
+            raise ValidationError(f"{name} holds a NUL character: leave it out", field=f"join.{name}")
     return request.join
 
 

@@ -39,8 +39,8 @@ UPDATE draft d SET space = $4, branch = $5, path = $6, base = $7, body = $8, siz
  WHERE tenant_id = $1 AND username = $2 AND draft_id = $3 AND version = $10 RETURNING {COLUMNS}
 """  # noqa: S608 # made of constants
 GET = f"{FOUND} AND draft_id = $3"
-LIST = f"""{FOUND.replace(", body", "")}
-   AND ($3::timestamptz IS NULL OR (updated_at, draft_id) < ($3, $4)) ORDER BY updated_at DESC, draft_id DESC LIMIT $5
+LIST = f"""{FOUND.replace(", body", "")} AND space = ANY($3)
+   AND ($4::timestamptz IS NULL OR (updated_at, draft_id) < ($4, $5)) ORDER BY updated_at DESC, draft_id DESC LIMIT $6
 """
 DELETE = "DELETE FROM draft WHERE tenant_id = $1 AND username = $2 AND draft_id = $3"
 EXPIRE = """
@@ -77,11 +77,11 @@ class SqlDraftStore:
         return _draft(row, await asyncio.to_thread(self._unsealed, tenant_id, user, draft_id, row["body"]))
 
     async def list(
-        self, tenant_id: str, user: str, *, limit: int, before: tuple[datetime, str] | None
+        self, tenant_id: str, user: str, spaces: Sequence[str], *, limit: int, before: tuple[datetime, str] | None
     ) -> Sequence[Draft]:
         """Keyset by the time of the last save."""
         moment, draft_id = before or (None, "")
-        found = await self._database.fetch(LIST, tenant_id, user, moment, draft_id, limit, tenant=tenant_id)
+        found = await self._database.fetch(LIST, tenant_id, user, spaces, moment, draft_id, limit, tenant=tenant_id)
         return [_draft(row, "") for row in found]
 
     async def delete(self, tenant_id: str, user: str, draft_id: str) -> None:

@@ -15,11 +15,11 @@ from services.doc.domain.documents.pace import paced
 from services.doc.domain.documents.path import key, target_of
 from services.doc.domain.documents.text import Text
 from services.doc.domain.errors import (
-    RequestReused,
     StaleHead,
     branch_not_found,
     document_not_found,
     path_taken,
+    request_reused,
     space_not_found,
 )
 from services.doc.store import rows
@@ -183,7 +183,7 @@ class SqlWrites:
         if row is None:
             return None
         if bytes(row["fingerprint"]) != write.fingerprint:
-            raise _reused(write)
+            raise request_reused(write.request_id)
         found = await self._database.fetchrow(
             GET, write.tenant_id, row["document_id"], write.branch, tenant=write.tenant_id
         )
@@ -209,17 +209,11 @@ class SqlWrites:
 def _plain(write: Write) -> dict[str, Exception]:
     """What is missing or taken, by the constraint that says so."""
     return {
-        "write_request_pkey": _reused(write),
+        "write_request_pkey": request_reused(write.request_id),
         **dict.fromkeys(_SWEPT, Contended("a body was cleaned up at this moment: try again")),
         "head_tenant_id_space_branch_fkey": branch_not_found(write.space, write.branch),
         "document_tenant_id_space_fkey": space_not_found(write.space),
     }
-
-
-def _reused(write: Write) -> RequestReused:
-    return RequestReused(
-        f"request_id {write.request_id!r} stands for another write already", requestId=write.request_id
-    )
 
 
 def _links(write: Write, text: Text) -> Sequence[Link]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from automesh.core.errors import ValidationError
+from automesh.core.errors import Kind, ValidationError
 from automesh.doc.v1 import draft_service_pb2 as pb
 from automesh.doc.v1 import draft_service_pb2_grpc as rpc
+from automesh.doc.v1 import space_pb2
+from automesh.doc.v1 import space_service_pb2 as space_pb
 from services.doc.domain.drafts.errors import DraftChanged, DraftNotFound, TooManyDrafts
 from services.doc.domain.errors import SpaceNotFound
 from services.doc.domain.spaces.space import MAIN
@@ -114,7 +117,9 @@ async def test_drafts_are_bounded_in_size_and_number(postgres: Any, tmp_path: An
         assert (await invalid(save(doc, content="ä" * 1001))).reason == "DRAFT_TOO_LARGE"
         await save(doc, "one", "ä" * 1000)
         await save(doc, "two")
-        assert isinstance(await refused(save(doc, "three")), TooManyDrafts)
+        error = await refused(save(doc, "three"))
+        assert isinstance(error, TooManyDrafts)
+        assert error.kind is Kind.EXHAUSTED
         assert (await save(doc, "two", "again", version=1)).version == 2
         assert (await save(doc, "three", user="ben")).version == 1
 
@@ -139,3 +144,24 @@ async def test_drafts_that_nobody_came_back_to_go(postgres: Any, tmp_path: Any) 
         while len(found := (await drafts.ListDrafts(pb.ListDraftsRequest())).drafts) > 1:
             pass  # each round is a call; the test's own time limit ends it
         assert [each.draft_id for each in found] == ["young"]
+
+
+async def test_who_is_no_member_of_a_space_any_more_finds_their_drafts_there_no_more(handbook: Served) -> None:
+    ann = space_pb2.Member(user="ann", role=space_pb2.MEMBER_ROLE_READER)
+    await handbook.space("vault", visibility=space_pb2.VISIBILITY_MEMBERS, members=[ann])
+    await save(handbook, "kept", space="handbook")
+    await save(handbook, "lost", space="vault", content="what the vault says")
+    await members(handbook, "vault", [])
+    assert isinstance(await refused(get(handbook, "lost")), DraftNotFound)
+    found = await (await stub(handbook)).ListDrafts(pb.ListDraftsRequest())
+    assert [each.draft_id for each in found.drafts] == ["kept"]
+    await members(handbook, "vault", [ann])
+    assert (await get(handbook, "lost")).content == "what the vault says"
+
+
+async def members(doc: Served, space: str, wanted: Sequence[space_pb2.Member]) -> None:
+    spaces = await doc.spaces()
+    found = (await spaces.GetSpace(space_pb.GetSpaceRequest(space=space))).space
+    del found.members[:]
+    found.members.extend(wanted)
+    await spaces.UpdateSpace(space_pb.UpdateSpaceRequest(space=found))

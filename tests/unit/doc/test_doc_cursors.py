@@ -1,4 +1,4 @@
-"""Where lists by time go on."""
+"""Where lists by time and by number go on."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def test_a_token_that_holds_no_instant_is_refused_with_what_to_do(after: str) ->
     token = paging.encode_token(after, filters="x")
     with pytest.raises(ValidationError, match="leave it empty to start over"):
         cursors.before(token, filters="x")
+
+
+def test_a_token_leads_back_to_the_number_and_the_key() -> None:
+    token = cursors.count_token(7, "guides/a b.md", filters=["findings"])
+    assert cursors.count(token, filters=["findings"]) == (7, "guides/a b.md")
+    assert cursors.count("", filters=["findings"]) is None
+
+
+@pytest.mark.parametrize("after", ["", "-1", "1e999", "9" * 19, "9" * 5_000, "\u0663", "x 7"])
+def test_a_token_that_holds_no_number_of_a_database_is_refused_with_what_to_do(after: str) -> None:
+    token = paging.encode_token(after, filters="x")
+    with pytest.raises(ValidationError, match="leave it empty to start over"):
+        cursors.count(token, filters="x")

@@ -16,6 +16,7 @@ from services.doc.domain.attachments.attachment import (
 from services.doc.domain.attachments.errors import AttachmentDamaged, quota_exceeded, too_large
 from services.doc.domain.attachments.media_type import START_BYTES, media_type
 from services.doc.domain.attachments.ports import AttachmentStore, BlobLedger, Blobs
+from services.doc.domain.branches.branch import check_name
 from services.doc.domain.documents.path import folder_prefix
 from services.doc.domain.spaces.access import Person, check_unprotected
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -153,6 +154,7 @@ class AttachmentShelf:
 
     async def _writable(self, person: Person, space: str, branch: str) -> None:
         found = await self._directory.find(person, space, MemberRole.WRITER)
+        check_name(branch)
         check_unprotected(found, branch, "store the file on a branch")
 
 

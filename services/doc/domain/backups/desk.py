@@ -12,7 +12,7 @@ from services.doc.domain.jobs.desk import JobDesk
 from services.doc.domain.jobs.job import Job, JobKind, NewJob
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
-from services.doc.domain.spaces.space import NewSpace
+from services.doc.domain.spaces.space import check_name
 
 MAX_SPACES = 10_000
 
@@ -59,7 +59,7 @@ class BackupDesk:
         if space and space not in {each.space for each in backup.spaces}:
             raise NotInBackup(f"the backup {backup_id} has no space {space!r}", space=space)
         if as_space:
-            NewSpace(space=as_space)  # raises ValidationError for what is no name
+            check_name(as_space, field="as_space")
         asked = {"space": space, "document_id": document_id, "as_space": as_space}
         return await self._start(person, JobKind.RESTORE, backup_id, asked, space=as_space or space)
 

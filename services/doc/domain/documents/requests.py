@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from automesh.core.errors import ValidationError
 from services.doc.domain.documents.document import Document
 from services.doc.domain.spaces.space import MAIN
 from services.doc.domain.validation.checks import Finding
+
+MAX_REQUEST_ID = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,9 @@ class NewDocument:
     message: str = ""
     co_authors: Sequence[str] = ()
     request_id: str = ""
+
+    def __post_init__(self) -> None:
+        check_request_id(self.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,9 @@ class Edit:
     merge_if_clean: bool = False
     co_authors: Sequence[str] = ()
     request_id: str = ""
+
+    def __post_init__(self) -> None:
+        check_request_id(self.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +71,11 @@ class Written:
     findings: Sequence[Finding] = ()
     merged: bool = False
     """It was merged with what others had written meanwhile."""
+
+
+def check_request_id(request_id: str) -> None:
+    """What somebody calls a write, so that it is done once only. Raises ValidationError."""
+    if len(request_id) > MAX_REQUEST_ID or "\x00" in request_id:
+        raise ValidationError(
+            f"a request_id has at most {MAX_REQUEST_ID} characters, none of them NUL", field="request_id"
+        )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from automesh.core.errors import ValidationError
+from services.doc.domain.branches.branch import check_name
 from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents import diff
 from services.doc.domain.documents.document import Change, Document, Head, Write
@@ -245,6 +246,7 @@ class DocumentWriter:
 
     async def _writable(self, person: Person, space: str, branch: str) -> Space:
         found = await self._directory.find(person, space, MemberRole.WRITER)
+        check_name(branch)
         check_unprotected(found, branch, "write to a branch")
         return found
 

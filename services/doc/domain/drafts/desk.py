@@ -1,4 +1,7 @@
-"""The use cases around drafts: each person has their own, and nobody sees those of another, admins neither."""
+"""The use cases around drafts: each person has their own, and nobody sees those of another, admins neither.
+
+Whoever no longer finds a space no longer finds their drafts there; back in it, they find them again.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.doc.domain.drafts.draft import Draft, NewDraft, check_id
-from services.doc.domain.drafts.errors import DraftTooLarge
+from services.doc.domain.drafts.errors import DraftTooLarge, draft_not_found
 from services.doc.domain.drafts.ports import DraftStore
+from services.doc.domain.errors import SpaceNotFound
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
 
@@ -34,11 +38,17 @@ class DraftDesk:
 
     async def get(self, person: Person, draft_id: str) -> Draft:
         """One of the person's own. Raises DraftNotFound."""
-        return await self._drafts.get(person.tenant_id, person.user, check_id(draft_id))
+        draft = await self._drafts.get(person.tenant_id, person.user, check_id(draft_id))
+        try:
+            await self._directory.find(person, draft.space)
+        except SpaceNotFound as error:
+            raise draft_not_found(draft_id) from error
+        return draft
 
     async def list(self, person: Person, *, limit: int, before: tuple[datetime, str] | None) -> Sequence[Draft]:
         """A page of the person's own, the latest first; without contents."""
-        return await self._drafts.list(person.tenant_id, person.user, limit=limit, before=before)
+        spaces = await self._directory.visible(person)
+        return await self._drafts.list(person.tenant_id, person.user, spaces, limit=limit, before=before)
 
     async def delete(self, person: Person, draft_id: str) -> None:
         """One of the person's own; one that is not there is no error."""

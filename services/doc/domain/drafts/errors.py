@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from automesh.core.errors import NotFound, ValidationError
-from services.doc.domain.errors import DocError, Stale
+from automesh.core.errors import Exhausted, NotFound, ValidationError
+from services.doc.domain.errors import Stale
 
 
 class DraftNotFound(NotFound):
@@ -18,7 +18,7 @@ class DraftChanged(Stale):
     reason = "DRAFT_CHANGED"
 
 
-class TooManyDrafts(DocError):
+class TooManyDrafts(Exhausted):
     """The person keeps as many drafts as one may."""
 
     reason = "TOO_MANY_DRAFTS"

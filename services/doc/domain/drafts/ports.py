@@ -24,9 +24,9 @@ class DraftStore(Protocol):
         ...
 
     async def list(
-        self, tenant_id: str, user: str, *, limit: int, before: tuple[datetime, str] | None
+        self, tenant_id: str, user: str, spaces: Sequence[str], *, limit: int, before: tuple[datetime, str] | None
     ) -> Sequence[Draft]:
-        """A page, the latest first; without contents."""
+        """A page of those in these spaces, the latest first; without contents."""
         ...
 
     async def delete(self, tenant_id: str, user: str, draft_id: str) -> None:

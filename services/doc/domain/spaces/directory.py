@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from automesh.core.errors import PermissionDenied, ValidationError
 from services.doc.domain.changes.doorbell import Doorbell
-from services.doc.domain.errors import SpaceChanged
+from services.doc.domain.errors import SpaceChanged, space_not_found
 from services.doc.domain.spaces.access import Person, check
 from services.doc.domain.spaces.ports import SpaceStore
-from services.doc.domain.spaces.space import MemberRole, NewSpace, Space, Visibility
+from services.doc.domain.spaces.space import MemberRole, NewSpace, Space, Visibility, is_name
 from services.doc.domain.validation.policy import check_rules
 
 MAX_REASON = 1024
@@ -25,6 +25,8 @@ class SpaceDirectory:
 
     async def find(self, person: Person, space: str, least: MemberRole = MemberRole.READER) -> Space:
         """The space, for somebody who may do that much there. Raises SpaceNotFound, PermissionDenied."""
+        if not is_name(space):
+            raise space_not_found(space)
         found = await self._spaces.get(person.tenant_id, space)
         check(found, person, least)
         return found

@@ -12,7 +12,8 @@ from typing import Any
 from automesh.core.errors import ValidationError
 
 MAX_TITLE, MAX_DESCRIPTION, MAX_MEMBERS, MAX_WORDS, MAX_APPROVALS = 200, 4096, 1000, 10_000, 20
-TRASH_FOR, REVIEW_AFTER = timedelta(days=30), timedelta(days=180)
+MAX_WORD = 100
+TRASH_FOR, REVIEW_AFTER, LONGEST = timedelta(days=30), timedelta(days=180), timedelta(days=36_525)
 MAIN = "main"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -60,12 +61,16 @@ class Rules:
             )
         if len(self.words) > MAX_WORDS:
             raise ValidationError(f"{len(self.words)} words are more than {MAX_WORDS}", field="space.rules.words")
-        if self.trash_retention < timedelta(minutes=1):
+        if any(not word.strip() or not word.isprintable() or len(word) > MAX_WORD for word in self.words):
+            raise ValidationError(f"a word has 1 to {MAX_WORD} printable characters", field="space.rules.words")
+        if not timedelta(minutes=1) <= self.trash_retention <= LONGEST:
             raise ValidationError(
-                "the trash keeps documents for a minute at least", field="space.rules.trash_retention"
+                "the trash keeps documents for a minute to 100 years", field="space.rules.trash_retention"
             )
-        if self.review_after <= timedelta():
-            raise ValidationError("review_after must be longer than nothing", field="space.rules.review_after")
+        if not timedelta() < self.review_after <= LONGEST:
+            raise ValidationError(
+                "review_after must be longer than nothing, and at most 100 years", field="space.rules.review_after"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +85,7 @@ class NewSpace:
     rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.space):
-            raise ValidationError(
-                f"{self.space[:80]!r} is no name of a space: 1 to 63 of a-z, 0-9 and -, not at its ends",
-                field="space.space",
-            )
+        check_name(self.space, field="space.space")
         if len(self.title) > MAX_TITLE or not self.title.isprintable():
             raise ValidationError(f"a title has at most {MAX_TITLE} printable characters", field="space.title")
         if len(self.description) > MAX_DESCRIPTION or "\x00" in self.description:
@@ -112,3 +113,16 @@ class Space(NewSpace):
     def name(self) -> str:
         """What people read."""
         return self.title or self.space
+
+
+def is_name(space: str) -> bool:
+    """Whether a space could be called so."""
+    return _NAME.fullmatch(space) is not None
+
+
+def check_name(space: str, *, field: str) -> None:
+    """Raises ValidationError."""
+    if not is_name(space):
+        raise ValidationError(
+            f"{space[:80]!r} is no name of a space: 1 to 63 of a-z, 0-9 and -, not at its ends", field=field
+        )

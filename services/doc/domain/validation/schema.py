@@ -101,7 +101,7 @@ class FrontMatterSchema:
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raises ValidationError for one that is none, that is too large, or that asks for what is not to be had here."""
     try:
-        size = len(json.dumps(schema))
+        size = len(json.dumps(schema, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise _wrong(f"it is no JSON: {error}") from error
     if size > MAX_BYTES:
