@@ -42,6 +42,11 @@ async def test_an_index_whose_keeper_is_killed_has_every_page_once(postgres: Pos
                 assert f"turn{ROUNDS - 1}y" in hits[0].text
             status = await kept.index.status("acme")
             assert (status.sections, status.rebuilding) == (PAGES, False)
+            async with searched("tantivy", database, tmp_path / "fresh", sealer) as fresh:
+                await fresh.follow()
+                contents = await kept.index.contents("acme")
+                assert contents is not None
+                assert contents == await fresh.index.contents("acme")
 
 
 async def write(docs: Searched, turn: int) -> None:
