@@ -6,9 +6,11 @@ import asyncio
 import gzip
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 
 from automesh.core.errors import AutomationError
 from automesh.storage.blobs import BlobStore
+from automesh.storage.ledger import KEEP, SqlBlobLedger
 from automesh.storage.postgres import ENGINE, Database
 from automesh.storage.sealing import Sealer, place
 from services.doc.domain.publishing.ports import Body, Read
@@ -19,6 +21,8 @@ SMALL = 512 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
 TOUCHED_FOR_S = 3600.0
 """Longer than any build: so long nothing is swept that it has kept and not referred to yet."""
+RESERVED_FOR = timedelta(hours=2)
+"""So long a blob may take to become part of a release; one whose process was killed goes after that."""
 SWEPT_AT_ONCE = 500
 GZIP_LEVEL = 6
 _COMPRESSIBLE = ("text/", "application/json", "application/xml", "image/svg+xml")
@@ -33,17 +37,20 @@ ON CONFLICT (tenant_id, sha256) DO UPDATE SET touched_at = now()
 """
 INSERT_BLOB = """
 INSERT INTO site_content (tenant_id, sha256, size, blob) VALUES ($1, $2, $3, $4)
-ON CONFLICT (tenant_id, sha256) DO NOTHING RETURNING sha256
+ON CONFLICT (tenant_id, sha256) DO UPDATE SET touched_at = now() RETURNING blob
 """
 BODY = "SELECT gzip, bytes, blob FROM site_content WHERE tenant_id = $1 AND sha256 = $2"
 SWEEP = """
-DELETE FROM site_content WHERE (tenant_id, sha256) IN (
-    SELECT c.tenant_id, c.sha256 FROM site_content c
-     WHERE c.touched_at < now() - make_interval(secs => $1)
-       AND NOT EXISTS (SELECT FROM release_file f WHERE f.tenant_id = c.tenant_id AND f.sha256 = c.sha256)
-     ORDER BY c.touched_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-   AND touched_at < now() - make_interval(secs => $1)
-RETURNING blob
+WITH gone AS (
+    DELETE FROM site_content WHERE (tenant_id, sha256) IN (
+        SELECT c.tenant_id, c.sha256 FROM site_content c
+         WHERE c.touched_at < now() - make_interval(secs => $1)
+           AND NOT EXISTS (SELECT FROM release_file f WHERE f.tenant_id = c.tenant_id AND f.sha256 = c.sha256)
+         ORDER BY c.touched_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+       AND touched_at < now() - make_interval(secs => $1)
+    RETURNING blob),
+told AS (INSERT INTO discarded_blob (blob, due_at) SELECT blob, now() FROM gone WHERE blob IS NOT NULL)
+SELECT count(*) FROM gone
 """
 
 
@@ -58,6 +65,7 @@ class SqlSiteContents:
 
     def __init__(self, database: Database, sealer: Sealer, blobs: BlobStore, make_id: Callable[[str], str]) -> None:
         self._database, self._sealer, self._blobs, self._make_id = database, sealer, blobs, make_id
+        self._ledger = SqlBlobLedger(database)
 
     async def keep(self, tenant_id: str, files: Sequence[ReleaseFile], read: Read) -> None:
         """Equal files are kept once a tenant."""
@@ -77,12 +85,8 @@ class SqlSiteContents:
         await self._insert(tenant_id, batch)
 
     async def sweep(self) -> int:
-        """At most 500."""
-        gone = await self._database.fetch(SWEEP, TOUCHED_FOR_S, SWEPT_AT_ONCE, tenant=ENGINE)
-        for row in gone:
-            if row["blob"]:
-                await self._blobs.delete(row["blob"])
-        return len(gone)
+        """At most 500; blobs are in the ledger then, and go with all others."""
+        return int(await self._database.fetchval(SWEEP, TOUCHED_FOR_S, SWEPT_AT_ONCE, tenant=ENGINE))
 
     async def body(self, tenant_id: str, sha256: str) -> Body:
         """One row; of a large file only where it is. Raises FileDamaged."""
@@ -111,12 +115,11 @@ class SqlSiteContents:
             await self._database.execute(INSERT, tenant_id, *columns, tenant=tenant_id)
 
     async def _keep_blob(self, tenant_id: str, file: ReleaseFile, read: Read) -> None:
-        name = f"doc/sites/{self._make_id('file')}"
-        stored = await self._blobs.put(name, read(file))
-        kept = None
-        if stored.sha256 == file.sha256:
-            kept = await self._database.fetchval(INSERT_BLOB, tenant_id, file.sha256, file.size, name, tenant=tenant_id)
-        if kept is None:  # somebody else was faster, or it is damaged
-            await self._blobs.delete(name)
+        blob = f"doc/sites/{self._make_id('file')}"
+        await self._ledger.reserve(blob, RESERVED_FOR)
+        stored = await self._blobs.put(blob, read(file))
         if stored.sha256 != file.sha256:
             raise FileDamaged(f"{file.path} is another than its hash says", path=file.path)
+        async with self._database.transaction(tenant_id) as tx:
+            if await tx.fetchval(INSERT_BLOB, tenant_id, file.sha256, file.size, blob) == blob:
+                await tx.execute(KEEP, blob)

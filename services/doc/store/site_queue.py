@@ -15,7 +15,7 @@ from services.doc.store.sites import switch_in
 
 MAX_ATTEMPTS = 3
 KEEP_FAILED, KEEP_PREVIEWS = 20, 3
-"""Of a space, and of a branch."""
+"""Of a space, and of a branch that is still there."""
 AT_ONCE = 50
 
 CLAIM = """
@@ -58,12 +58,15 @@ NOTE = "UPDATE release SET checks = array_append(checks, $2) WHERE release_id = 
 FORGET = """
 DELETE FROM release WHERE release_id IN (
     SELECT release_id FROM (
-        SELECT r.release_id, r.preview, r.state, s.keep, s.current, row_number() OVER (
+        SELECT r.release_id, s.current,
+               CASE WHEN r.state = 'FAILED' THEN $1 WHEN NOT r.preview THEN s.keep
+                    WHEN b.branch IS NULL THEN 0 ELSE $2 END AS most,
+               row_number() OVER (
                    PARTITION BY r.tenant_id, r.space, r.state, r.preview, CASE WHEN r.preview THEN r.branch END
                    ORDER BY coalesce(r.published_at, r.created_at) DESC, r.release_id DESC) AS place
-          FROM release r JOIN site s USING (tenant_id, space) WHERE r.state <> 'BUILDING') kept
-     WHERE current IS DISTINCT FROM release_id
-       AND place > CASE WHEN state = 'FAILED' THEN $1 WHEN preview THEN $2 ELSE keep END
+          FROM release r JOIN site s USING (tenant_id, space) LEFT JOIN branch b USING (tenant_id, space, branch)
+         WHERE r.state <> 'BUILDING') kept
+     WHERE current IS DISTINCT FROM release_id AND place > most
      LIMIT $3)
    AND NOT EXISTS (SELECT FROM site s WHERE s.current = release.release_id)
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +17,15 @@ from automesh.doc.v1 import site_service_pb2_grpc as rpc
 from automesh.local.ports import free_port
 from automesh.testing.postgres import PostgresForTests
 from automesh.web.server import Listen
+from services.doc.domain.publishing.ports import Built
+from services.doc.domain.publishing.site import NewRelease, ReleaseFile
+from services.doc.engine.core import Core
+from services.doc.store.site_contents import SqlSiteContents
+from services.doc.store.site_queue import SqlReleaseQueue
+from services.doc.store.sites import SqlSiteStore
 from tests.integration.doc.doc_house import Served, doc_service
 
+LEASE_S = 60.0
 BROWSER = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
 
 
@@ -67,3 +75,38 @@ async def publishing(postgres: PostgresForTests, tmp_path: Path, **options: Any)
         published = Published(doc, url)
         await published.choose(public=True)
         yield published
+
+
+class Stores:
+    """Of one core, and releases without a builder."""
+
+    def __init__(self, core: Core) -> None:
+        outside = core.outside
+        self.sites, self.queue = SqlSiteStore(outside.database), SqlReleaseQueue(outside.database)
+        self.contents = SqlSiteContents(outside.database, outside.sealer, outside.blobs, core.options.make_id)
+        self.database = outside.database
+
+    async def asked(self, release_id: str, **more: object) -> None:
+        told = {"tenant_id": "default", "space": "guides", "branch": "main", "created_by": "anna", **more}
+        await self.sites.add(NewRelease(release_id=release_id, **told))  # type: ignore[arg-type]
+
+    async def finished(self, content: bytes = b"x") -> bool:
+        """The next release is built, of one file; whether readers were switched to it."""
+        release = await self.queue.claim(LEASE_S)
+        assert release is not None
+        built = await self.kept(content)
+        return await self.queue.finish(release, built)
+
+    async def kept(self, content: bytes) -> Built:
+        file = ReleaseFile(
+            path="index.html", sha256=hashlib.sha256(content).hexdigest(), size=len(content), content_type="text/html"
+        )
+
+        async def read(_: ReleaseFile) -> AsyncIterator[bytes]:
+            yield content
+
+        await self.contents.keep("default", [file], read)
+        return Built(digest="d", pages=1, files=[file])
+
+    async def current(self) -> str:
+        return (await self.sites.site("default", "guides")).current

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
@@ -23,56 +21,15 @@ from services.doc.domain.publishing import publisher
 from services.doc.domain.publishing.addresses import SiteAddresses
 from services.doc.domain.publishing.errors import TooManyBuilds
 from services.doc.domain.publishing.links import LinkKeys
-from services.doc.domain.publishing.ports import Built
-from services.doc.domain.publishing.site import NewRelease, ReleaseFile, ReleaseState
+from services.doc.domain.publishing.site import ReleaseState
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.space import NewSpace
-from services.doc.engine.core import Core
-from services.doc.store.site_contents import SqlSiteContents
-from services.doc.store.site_queue import SqlReleaseQueue
-from services.doc.store.sites import MAX_WAITING, SqlSiteStore
+from services.doc.store.sites import MAX_WAITING
 from tests.integration.doc.doc_house import refused
 from tests.integration.doc.doc_house_core import ANNA, doc_core
-from tests.integration.doc.doc_house_sites import publishing
+from tests.integration.doc.doc_house_sites import LEASE_S, Stores, publishing
 
 pytestmark = pytest.mark.postgres
-
-LEASE_S = 60.0
-
-
-class Stores:
-    """Of one core, and releases without a builder."""
-
-    def __init__(self, core: Core) -> None:
-        outside = core.outside
-        self.sites, self.queue = SqlSiteStore(outside.database), SqlReleaseQueue(outside.database)
-        self.contents = SqlSiteContents(outside.database, outside.sealer, outside.blobs, core.options.make_id)
-        self.database = outside.database
-
-    async def asked(self, release_id: str, **more: object) -> None:
-        told = {"tenant_id": "default", "space": "guides", "branch": "main", "created_by": "anna", **more}
-        await self.sites.add(NewRelease(release_id=release_id, **told))  # type: ignore[arg-type]
-
-    async def finished(self, content: bytes = b"x") -> bool:
-        """The next release is built, of one file; whether readers were switched to it."""
-        release = await self.queue.claim(LEASE_S)
-        assert release is not None
-        built = await self.kept(content)
-        return await self.queue.finish(release, built)
-
-    async def kept(self, content: bytes) -> Built:
-        file = ReleaseFile(
-            path="index.html", sha256=hashlib.sha256(content).hexdigest(), size=len(content), content_type="text/html"
-        )
-
-        async def read(_: ReleaseFile) -> AsyncIterator[bytes]:
-            yield content
-
-        await self.contents.keep("default", [file], read)
-        return Built(digest="d", pages=1, files=[file])
-
-    async def current(self) -> str:
-        return (await self.sites.site("default", "guides")).current
 
 
 @pytest.fixture
@@ -173,30 +130,6 @@ async def test_streams_of_builds_are_bounded(
                 await anext(watched.watch(ANNA, "guides", "rel_1"))
         await stores.finished()
         assert [each.state async for each in watched.watch(ANNA, "guides", "rel_1")] == [ReleaseState.CURRENT]
-
-
-async def test_contents_that_no_release_has_any_more_are_swept_and_others_stay(stores: Stores) -> None:
-    await stores.asked("rel_1")
-    await stores.finished(b"first")
-    await stores.asked("rel_2")
-    await stores.finished(b"second" * 200_000)
-    await stores.kept(b"of a build that died")
-    assert await stores.contents.sweep() == 0
-    await stores.database.execute("UPDATE site_content SET touched_at = now() - interval '2 h'", tenant="default")
-    assert await stores.contents.sweep() == 1
-    await stores.database.execute("DELETE FROM release WHERE release_id = 'rel_1'", tenant="default")
-    assert await stores.contents.sweep() == 1
-    large = await stores.contents.body("default", hashlib.sha256(b"second" * 200_000).hexdigest())
-    assert large.content is None
-    assert b"".join([chunk async for chunk in stores.contents.chunks(large)]) == b"second" * 200_000
-
-
-async def test_the_release_that_readers_see_cannot_be_removed(stores: Stores) -> None:
-    await stores.asked("rel_1")
-    await stores.finished()
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
-        await stores.database.execute("DELETE FROM release", tenant="default")
-    assert await stores.current() == "rel_1"
 
 
 async def test_another_tenant_sees_nothing_of_a_site(stores: Stores) -> None:
