@@ -191,7 +191,7 @@ class TantivyIndex:
         old = self._open.pop(tenant_id, None)
         if old is not None:
             await asyncio.to_thread(closed, old)
-        self._open[tenant_id] = await asyncio.to_thread(moved, fresh, place)
+        await self._keep(tenant_id, await asyncio.to_thread(moved, fresh, place))
 
     async def _asked(self, tenant_id: str, ask: Callable[[TenantFolder], T], nothing: T) -> T:
         """In a thread. Raises IndexNotReady while the tenant's index is being built."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -16,9 +17,10 @@ from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.search.errors import IndexDamaged, IndexNotReady
 from services.doc.domain.search.page import number_of
-from services.doc.search import integrity
+from services.doc.search import integrity, tantivy_index
 from services.doc.search.folder import SECTIONS, TenantFolder
 from services.doc.search.places import NEW
+from services.doc.search.schema import VERSION
 from services.doc.search.tantivy_index import TantivyIndex
 from tests.contract.doc_search_indexes import OTHER, TENANT, Searched, searched
 from tests.integration.doc.doc_house import Served, doc_service, serving
@@ -114,7 +116,7 @@ def garble_meta(folder: Path) -> None:
 
 def garble_cursor(folder: Path) -> None:
     for file in folder.rglob("cursor.json"):
-        file.write_text('{"version": 1, "sequence": "many"}')
+        file.write_text(json.dumps({"version": VERSION, "sequence": "many", "tenants": {}}))
 
 
 def forget_how_far(folder: Path) -> None:
@@ -179,6 +181,27 @@ async def test_a_folder_that_takes_nothing_is_an_error_that_is_foreseen_until_it
     taken.unlink()
     await docs.follow()
     assert len((await docs.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+async def test_only_some_tenants_are_held_open_and_all_of_them_answer(
+    docs: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tantivy_index, "MAX_OPEN", 2)
+    tenants = ["one", "two", "three", "four"]
+    for tenant_id in tenants:
+        await docs.space(tenant_id=tenant_id)
+        await docs.write("a.md", "# A\n\nzebra\n", tenant_id=tenant_id)
+    await docs.index.begin(0, tenants)  # all of them are built anew
+    await docs.follow()
+    assert isinstance(docs.index, TantivyIndex)
+    assert len(docs.index._open) == 2
+
+    for number, tenant_id in enumerate(tenants):
+        await docs.write("a.md", f"# A\n\nzebra okapi{number}\n", tenant_id=tenant_id)
+        asking = asyncio.gather(*(docs.paths("zebra", tenant_id=each) for each in tenants * 3))
+        await docs.follow()
+        assert await asking == [["a.md"]] * len(tenants) * 3
+        assert await docs.paths(f'"okapi{number}"', tenant_id=tenant_id) == ["a.md"]
 
 
 async def test_two_processes_never_share_an_index(docs: Searched, tmp_path: Path) -> None:
