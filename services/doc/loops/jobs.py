@@ -19,7 +19,9 @@ from services.doc.domain.jobs.report import Report
 log = structlog.get_logger(__name__)
 
 MAX_ATTEMPTS = 8
-TELL_EVERY_S, RENEW_EVERY_S, LEASE_S, TRY_AGAIN_S = 0.3, 2.0, 15.0, 3.0
+TELL_EVERY_S, RENEW_EVERY_S, LEASE_S = 0.3, 2.0, 15.0
+TRY_AGAIN_S = 3.0
+"""After the first attempt that found the database or the blobs away, and twice as long after each further one."""
 
 
 class JobLoop:
@@ -75,7 +77,7 @@ class JobLoop:
             ending = await self._ending(job, report)
         except (JobLost, Unavailable) as error:
             log.warning("job is left to another", job_id=job.job_id, error=error.message)
-            await self._give_back(job, TRY_AGAIN_S)
+            await self._give_back(job, TRY_AGAIN_S * 2 ** (job.attempt - 1))
             return
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(job, 0))

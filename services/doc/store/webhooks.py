@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from automesh.core.webhooks import MAX_TRIES, Claimed, Delivery, Outcome, State
 from automesh.storage.postgres import ENGINE, Database, Record
-from automesh.storage.sealing import Sealer, place
+from automesh.storage.sealing import SealBroken, Sealer, place
 from services.doc.domain.notifications.webhooks import DocWebhook, NewDocWebhook, TooManyDocWebhooks, webhook_not_found
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('doc webhook ' || $1 || ' ' || $2, 0))"
@@ -50,6 +50,8 @@ UPDATE doc_webhook SET last_result = $2, last_at = now(),
        disabled_reason = CASE WHEN $3 = '' THEN disabled_reason ELSE $3 END
  WHERE webhook_id = $1
 """
+SWITCH_OFF = "UPDATE doc_webhook SET disabled_reason = $2 WHERE webhook_id = $1"
+UNSEALED = "its secret cannot be read; make a new webhook, or bring the key back and enable this one: "
 
 
 class SqlDocWebhookStore:
@@ -99,8 +101,13 @@ class SqlDocDeliveries:
 
     async def claim(self, *, limit: int, hold_for: timedelta) -> Sequence[Claimed]:
         """Two replicas may ask at the same time: a row goes to one of them."""
-        rows = await self._database.fetch(CLAIM, limit, hold_for, tenant=ENGINE)
-        return [self._claimed(row) for row in rows]
+        claimed: list[Claimed] = []
+        for row in await self._database.fetch(CLAIM, limit, hold_for, tenant=ENGINE):
+            try:
+                claimed.append(self._claimed(row))
+            except SealBroken as error:  # of this one: the others are carried all the same
+                await self._database.execute(SWITCH_OFF, row["webhook_id"], UNSEALED + error.message, tenant=ENGINE)
+        return claimed
 
     async def record(self, claimed: Claimed, outcome: Outcome) -> Delivery | None:
         """What has arrived goes. After the last try the webhook is switched off, and its deliveries stay."""

@@ -225,3 +225,20 @@ async def test_the_secret_is_sealed_and_a_removed_webhook_leaves_nothing(house: 
     stub = await notifications(house, "root", *OWNER)
     await stub.DeleteDocWebhook(pb.DeleteDocWebhookRequest(space="handbook", webhook_id=made.webhook.webhook_id))
     assert await house.database.fetchval("SELECT count(*) FROM doc_delivery", tenant=ENGINE) == 0
+
+
+async def test_a_webhook_whose_secret_is_spoiled_is_switched_off_and_holds_up_no_other(
+    house: Served, place: Place
+) -> None:
+    spoiled = (await hooked(house, place.receiver.url("/spoiled"))).webhook.webhook_id
+    await place.database.execute(
+        "UPDATE doc_webhook SET secret = '\\x00' WHERE webhook_id = $1", spoiled, tenant=ENGINE
+    )
+    await hooked(house, place.receiver.url("/well"))
+    await house.write("a.md")
+    await place.receiver.changes.until(lambda: place.receiver.heard)
+    assert [each.path for each in place.receiver.heard] == ["/well"]
+    stub = await notifications(house, "root", *OWNER)
+    hooks = (await stub.ListDocWebhooks(pb.ListDocWebhooksRequest(space="handbook"))).webhooks
+    reasons = {each.webhook_id: each.disabled_reason for each in hooks}
+    assert "make a new webhook" in reasons[spoiled]

@@ -81,26 +81,27 @@ class _Restoring:
 
     async def all(self) -> None:
         """The space, its documents, and what hangs on them."""
-        restorer, tenant_id, target = self._ground.restorer, self._job.tenant_id, self._space.target
-        self._existed = await restorer.exists(tenant_id, target)
-        rows = {name: [row async for row in self._rows(name)] for name in _BEGIN}
-        await restorer.begin(tenant_id, target, rows)
-        found = False
-        async for batch in self._batches():
-            found = True
-            await self._take(batch)
-            self._report.done += len(batch)
-            await self._report.tell()
-            self._ground.doorbell.ring()
-        if self._space.only and not found:
+        batches = self._batches()
+        first: Sequence[DocumentRows] = await anext(batches, ())
+        if self._space.only and not first:
             raise NotInBackup(
                 f"the backup has no document {self._space.only!r} in the space {self._space.part.summary.space!r}",
                 documentId=self._space.only,
             )
+        await self._begin()
+        await self._take(first)
+        async for batch in batches:
+            await self._take(batch)
         for table in TABLES:
             if not table.document and table.name not in _BEGIN and table.name in self._space.part.tables:
                 await self._table(table)
         self._ground.doorbell.ring()
+
+    async def _begin(self) -> None:
+        restorer, tenant_id, target = self._ground.restorer, self._job.tenant_id, self._space.target
+        self._existed = await restorer.exists(tenant_id, target)
+        rows = {name: [row async for row in self._rows(name)] for name in _BEGIN}
+        await restorer.begin(tenant_id, target, rows)
 
     async def _documents(self) -> AsyncIterator[DocumentRows]:
         """One after the other, each with its rows of all tables: those are in the order of documents."""
@@ -134,6 +135,9 @@ class _Restoring:
         for document in batch:
             if document.document_id in known:
                 await self._telling(document, self._again(document))
+        self._report.done += len(batch)
+        await self._report.tell()
+        self._ground.doorbell.ring()
 
     async def _add_documents(self, batch: Sequence[DocumentRows]) -> None:
         """Together; one by one where one of them cannot be."""
