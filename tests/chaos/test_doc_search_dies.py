@@ -40,7 +40,7 @@ async def test_an_index_whose_keeper_is_killed_has_every_page_once(postgres: Pos
                 hits, _ = await kept.found(f'"owner{page}x"', limit=10)
                 assert [hit.path for hit in hits] == [f"p{page}.md"]
                 assert f"turn{ROUNDS - 1}y" in hits[0].text
-            status = await kept.index.status("acme")
+            status = await kept.index.status("acme", ["docs"])
             assert (status.sections, status.rebuilding) == (PAGES, False)
             async with searched("tantivy", database, tmp_path / "fresh", sealer) as fresh:
                 await fresh.follow()

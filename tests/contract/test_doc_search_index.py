@@ -336,7 +336,7 @@ async def test_an_index_that_never_began_is_built_from_all_documents(docs: Searc
 
     assert len((await docs.found("zebra", limit=50))[0]) == 30
     assert await docs.paths("zebra", tenant_id=OTHER) == ["theirs.md"]
-    status = await docs.index.status(TENANT)
+    status = await docs.index.status(TENANT, ["docs"])
     assert (status.engine, status.sections, status.rebuilding) == (docs.index.engine, 30, False)
 
 

@@ -200,6 +200,14 @@ def frequencies(view: View, spaces: frozenset[str], tokens: Iterable[str]) -> Ma
     return found
 
 
+def sections(view: View, spaces: frozenset[str]) -> int:
+    """How many there are."""
+    if view.spaces <= spaces:
+        return view.sections.num_docs
+    counted = view.sections.terms_with_prefix("space", "", Query.all_query())  # without a query it counts deleted ones
+    return sum(count for space, count in counted if space in spaces)
+
+
 def titles(view: View, spaces: frozenset[str], words: Sequence[str], prefix: str, limit: int) -> Sequence[Title]:
     """Those that begin with what was typed first, then the short ones."""
     schema = view.schemas[PAGES]

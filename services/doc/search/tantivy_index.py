@@ -108,13 +108,18 @@ class TantivyIndex:
 
         return await self._asked(tenant_id, find, [])
 
-    async def status(self, tenant_id: str) -> IndexStatus:
+    async def status(self, tenant_id: str, spaces: Sequence[str]) -> IndexStatus:
         """See SearchIndex."""
+
+        def count(folder: TenantFolder) -> int:
+            with folder.reading() as view:
+                return lookup.sections(view, frozenset(spaces))
+
         rebuilding = not self._is_built(tenant_id)
         sections = 0
         if not rebuilding:
             try:
-                sections = await self._asked(tenant_id, lambda folder: folder.view.sections.num_docs, 0)
+                sections = await self._asked(tenant_id, count, 0)
             except IndexNotReady:
                 rebuilding = True
         return IndexStatus(self.engine, self._cursor.sequence or 0, sections, rebuilding)

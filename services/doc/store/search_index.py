@@ -72,6 +72,11 @@ SELECT title, document_id, space, path FROM head,
  ORDER BY NOT starts_with(lower(plain), $4), length(title), title, path LIMIT $5
 """
 COUNT = "SELECT count(*) FROM search_section WHERE tenant_id = $1"
+COUNT_WITHIN = """
+SELECT count(*) FROM search_section s
+  JOIN head h ON h.document_id = s.document_id AND h.branch = 'main' AND h.deleted_at IS NULL
+ WHERE h.tenant_id = $1 AND h.space = ANY($2)
+"""
 BUILDING = "SELECT EXISTS (SELECT FROM search_build WHERE tenant_id = $1)"
 # Most of the documents are in it: one that is built anew has them from before.
 READY = """
@@ -179,9 +184,9 @@ class PostgresIndex(FollowingPostgres):
         there = [word for word in words if counts.get(tokens.get(word, ""), 0)]
         return sorted(there, key=lambda word: (-counts[tokens[word]], word))[:limit]
 
-    async def status(self, tenant_id: str) -> IndexStatus:
+    async def status(self, tenant_id: str, spaces: Sequence[str]) -> IndexStatus:
         """See SearchIndex."""
-        count = await self._database.fetchval(COUNT, tenant_id, tenant=tenant_id)
+        count = await self._database.fetchval(COUNT_WITHIN, tenant_id, list(spaces), tenant=tenant_id)
         building = await self._database.fetchval(BUILDING, tenant_id, tenant=tenant_id)
         at = await self.position()
         return IndexStatus(self.engine, at or 0, count, building or at is None)

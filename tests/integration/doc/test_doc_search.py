@@ -79,6 +79,10 @@ async def test_members_only_spaces_are_found_by_their_members_and_at_once(handbo
     found = await search(handbook, "globx", user="bob")
     assert (list(found.results), dict(found.corrections)) == ([], {})
     assert isinstance(await refused(search(handbook, "merger", user="bob", space="board")), NotFound)
+    await handbook.write("other.md", "# Other\n\n## One\n\n## Two\n")
+    await handbook.edit(await handbook.write("another.md"), "# Another\n")
+    await caught_up(handbook)
+    assert [(await status(handbook, user)).sections for user in ("ann", "bob")] == [6, 5]
 
     spaces = await handbook.spaces()
     board = (await spaces.GetSpace(space_pb.GetSpaceRequest(space="board"))).space

@@ -86,11 +86,11 @@ async def test_harm_to_the_files_of_a_running_index_is_noticed_and_mended(
     assert await docs.index.unbuilt() == [TENANT]
     with pytest.raises(IndexNotReady):
         await docs.find("zebra")
-    assert (await docs.index.status(TENANT)).rebuilding
+    assert (await docs.index.status(TENANT, ["docs"])).rebuilding
 
     await docs.follow()
     assert len((await docs.found("zebra", limit=50))[0]) == PAGES
-    assert not (await docs.index.status(TENANT)).rebuilding
+    assert not (await docs.index.status(TENANT, ["docs"])).rebuilding
 
 
 async def test_a_write_into_a_harmed_index_loses_nothing(docs: Searched, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Title:
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """How far an index has come with the documents of a tenant."""
+    """How far an index has come with the documents of some spaces."""
 
     engine: str
     sequence: int

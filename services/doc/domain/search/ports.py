@@ -106,8 +106,8 @@ class SearchIndex(FollowingIndex, Protocol):
         """Words that begin so, the most frequent first."""
         ...
 
-    async def status(self, tenant_id: str) -> IndexStatus:
-        """How far it has come."""
+    async def status(self, tenant_id: str, spaces: Sequence[str]) -> IndexStatus:
+        """How far it has come; only the sections of the spaces are counted."""
         ...
 
 

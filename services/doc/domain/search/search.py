@@ -61,8 +61,9 @@ class DocumentSearch:
         return answer
 
     async def status(self, person: Person) -> tuple[IndexStatus, int]:
-        """How far the index has come with the tenant's documents, and the last change that there is."""
-        return await self._index.status(person.tenant_id), await self._changes.latest()
+        """How far the index has come with the documents that somebody finds, and the last change that there is."""
+        spaces = await self._directory.visible(person)
+        return await self._index.status(person.tenant_id, spaces), await self._changes.latest()
 
     async def _answered(self, tenant_id: str, request: SearchRequest, filters: Filters) -> Answer:
         try:

@@ -325,7 +325,7 @@ class GetIndexStatusResponse(_message.Message):
     rebuilding: _builtins.bool
     """It is being built anew; meanwhile the database answers."""
     sections: _builtins.int
-    """Sections in it."""
+    """Sections in it that the caller finds."""
     def __init__(
         self,
         *,
