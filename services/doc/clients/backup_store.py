@@ -20,7 +20,7 @@ from automesh.core.errors import ValidationError
 from automesh.storage.blobs import BlobNotFound, BlobStore
 from automesh.storage.sealing import SealBroken
 from services.doc.domain.backups.backup import Backup, Manifest, Piece
-from services.doc.domain.backups.errors import BackupDamaged, backup_not_found
+from services.doc.domain.backups.errors import BackupDamaged, BackupNotFound, backup_not_found
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,8 @@ class BlobBackupStore:
         for name in sorted(names, reverse=True):
             try:
                 found.append(await self.get(tenant_id, name.rpartition("/")[2]))
+            except BackupNotFound:
+                continue  # it was removed a moment ago
             except BackupDamaged as error:
                 log.warning("a backup cannot be read", name=name, error=error.message)
         return sorted(found, key=lambda each: each.backup_id, reverse=True)

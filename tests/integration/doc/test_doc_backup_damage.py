@@ -18,7 +18,7 @@ from automesh.storage.postgres import Database
 from automesh.storage.sealing import Keyring, Sealer
 from automesh.testing.postgres import PostgresForTests
 from services.doc.clients.backup_store import BlobBackupStore
-from services.doc.domain.backups.backup import Piece
+from services.doc.domain.backups.backup import Backup, Piece
 from services.doc.store.restores import SqlRestorer
 from tests.integration.doc.doc_house import Served, refused, serving
 from tests.integration.doc.doc_house_transfer import Backups, Files, Transfers, problems
@@ -44,6 +44,20 @@ async def house(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Ser
 async def spaces(served: Served) -> set[str]:
     listed = await (await served.spaces()).ListSpaces(space_pb.ListSpacesRequest())
     return {each.space for each in listed.spaces}
+
+
+async def test_a_backup_that_goes_while_backups_are_listed_is_not_in_the_list(
+    house: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await Backups(house).make() for _ in range(2)]
+    get = BlobBackupStore.get
+
+    async def removing(self: BlobBackupStore, tenant_id: str, backup_id: str) -> Backup:
+        await self.clear(tenant_id, made[0].backup_id)
+        return await get(self, tenant_id, backup_id)
+
+    monkeypatch.setattr(BlobBackupStore, "get", removing)
+    assert [each.backup_id for each in await Backups(house).list()] == [made[1].backup_id]
 
 
 @contextmanager

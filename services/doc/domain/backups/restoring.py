@@ -82,14 +82,14 @@ class _Restoring:
     async def all(self) -> None:
         """The space, its documents, and what hangs on them."""
         batches = self._batches()
-        first: Sequence[DocumentRows] = await anext(batches, ())
-        if self._space.only and not first:
+        first = await anext(batches, None)
+        if self._space.only and first is None:
             raise NotInBackup(
                 f"the backup has no document {self._space.only!r} in the space {self._space.part.summary.space!r}",
                 documentId=self._space.only,
             )
         await self._begin()
-        await self._take(first)
+        await self._take(first or [])
         async for batch in batches:
             await self._take(batch)
         for table in TABLES:
