@@ -1,31 +1,27 @@
-"""Live editing for programs: a text that others change at the same time, and that says whether one's own is kept.
-
-Needs pycrdt, which the package `automesh` brings along.
-"""
+"""Live editing for programs: a text that others change at the same time, and that says whether one's own is kept."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from types import TracebackType
 from typing import Any
 
-import grpc
 from pycrdt import Doc, Text
 
 from automesh.core.backoff import Backoff
 from automesh.core.errors import AutomationError, Kind, Unavailable, ValidationError
 from automesh.doc.v1 import editing_service_pb2 as pb
-from automesh.doc.v1 import editing_service_pb2_grpc as rpc
-from automesh.mesh.errors import DETAILS_KEY, from_rpc_error
 from automesh.sdk.connection import Connection
+from automesh.sdk.editing_outbox import Outbox
+from automesh.sdk.editing_stream import open_stream
 
 PIECE = 256 * 1024
 """Characters that are sent in one update; a message may have four times as many bytes."""
+MAX_PLACE = 4 * 1024
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _JOINED_WITHIN_S = 30.0
 _REFUSALS, _MISHAPS = {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}, {"STORE_AWAY", "BEHIND"}
@@ -70,17 +66,9 @@ class Editor:
         """`on_change` is called whenever `text`, `state`, `revision` or `others` may have changed."""
         self._connection, self._document_id, self._branch = connection, document_id, branch
         self._on_change = on_change
-        self._stub = rpc.EditingServiceStub(connection.channel("doc"))
         self._doc: Doc[Text] = Doc()
         self._content = self._doc.get("content", type=Text)
-        self._pending: dict[int, bytes] = {}
-        """What is not durable yet, by number."""
-        self._saves: list[pb.EditDocumentRequest] = []
-        """Asked for, and not answered yet."""
-        self._place: pb.EditDocumentRequest | None = None
-        """What was shown last."""
-        self._number = 0
-        self._outgoing: asyncio.Queue[pb.EditDocumentRequest | None] | None = None
+        self._outbox = Outbox()
         self._refused = ""
         self._lost = ""
         self._unfit = ""
@@ -98,6 +86,7 @@ class Editor:
     async def __aenter__(self) -> Editor:
         """Raises the error that the service refuses with."""
         self._task = asyncio.create_task(self._run(), name=f"edit {self._document_id}")
+        self._task.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(_JOINED_WITHIN_S):
                 await self._until(lambda: self._begun)
@@ -133,7 +122,7 @@ class Editor:
         """How one's own changes stand."""
         if self.trouble:
             return SaveState.NOT_SAVED
-        return SaveState.SAVING if self._pending else SaveState.SAVED
+        return SaveState.SAVING if self._outbox else SaveState.SAVED
 
     def insert(self, at: int, text: str) -> None:
         """Puts a text before the character at a position."""
@@ -149,30 +138,24 @@ class Editor:
         if not 0 <= start <= end <= len(now):
             raise ValidationError(f"characters {start} to {end} are no part of a text of {len(now)}", field="start")
         first, last = len(now[:start].encode()), len(now[:end].encode())
-        if last > first:
-            self._change(lambda content: content.__delitem__(slice(first, last)))
-        for begin in range(0, len(text), PIECE):
+        for begin in range(0, max(len(text), 1), PIECE):
             piece = text[begin : begin + PIECE]
-            self._change(partial(_insert, first, piece))
-            first += len(piece.encode())
+            self._change(first, last, piece)
+            first = last = first + len(piece.encode())
 
     def show(self, state: bytes) -> None:
         """Where one is, for the others to see; at most 4 KiB."""
-        self._place = pb.EditDocumentRequest(presence=pb.Presence(state=state))
-        self._send(self._place)
+        if len(state) > MAX_PLACE:
+            raise ValidationError(f"where one is has at most {MAX_PLACE} bytes, not {len(state)}", field="state")
+        self._outbox.show(state)
 
     async def save(self, message: str = "", *, timeout_s: float = 30.0) -> str:
         """Cuts a revision; which one. Raises ValidationError with what it was refused for, TimeoutError."""
-        save = pb.EditDocumentRequest(save=pb.Save(message=message))
         async with asyncio.timeout(timeout_s):
             await self._all_durable()
-            wanted, self._cut, self._unfit = self._number, -1, ""
-            self._saves.append(save)
-            try:
-                self._send(save)
+            wanted, self._cut, self._unfit = self._outbox.number, -1, ""
+            with self._outbox.asking(message):
                 await self._until(lambda: self._cut >= wanted or bool(self._unfit))
-            finally:
-                self._saves.remove(save)
         if self._unfit:
             raise ValidationError(self._unfit, field="content")
         return self.revision
@@ -191,7 +174,7 @@ class Editor:
         await self._end()
         self._doc = Doc()
         self._content = self._doc.get("content", type=Text)
-        self._pending.clear()
+        self._outbox.forget()
         self._begun = False
         self._refused = self._lost = self._unfit = self.revision = ""
         await self.__aenter__()
@@ -200,44 +183,44 @@ class Editor:
     async def changed(self, *, timeout_s: float = 30.0) -> None:
         """Returns with the next thing that happens. Raises TimeoutError, and the error that the editor ended with."""
         async with asyncio.timeout(timeout_s):
+            self._check()
             self._changed.clear()
-            await self._wait()
+            await self._changed.wait()
 
     async def _all_durable(self) -> None:
-        await self._until(lambda: not self._pending or bool(self._refused))
+        await self._until(lambda: not self._outbox or bool(self._refused))
         if self._refused:
+            self._check()
             raise ValidationError(self._refused, field="content")
 
     # ------------------------------------------------------------------ the stream
-    def _change(self, do: Callable[[Text], None]) -> None:
+    def _change(self, first: int, last: int, text: str) -> None:
+        """Positions are bytes here."""
+        if first == last and not text:
+            return
         before = self._doc.get_state()
         with self._doc.transaction():
-            do(self._content)
-        self._number += 1
-        self._pending[self._number] = self._doc.get_update(before)
-        self._send(_numbered(self._number, self._pending[self._number]))
+            if last > first:
+                del self._content[first:last]
+            if text:
+                self._content.insert(first, text)
+        self._outbox.write(self._doc.get_update(before))
         self._notify()
-
-    def _send(self, request: pb.EditDocumentRequest) -> None:
-        """While there is no connection, nothing: each new stream begins with all that still matters."""
-        if self._outgoing is not None:
-            self._outgoing.put_nowait(request)
 
     async def _run(self) -> None:
         backoff = Backoff(first_s=FIRST_PAUSE_S, most_s=LONGEST_PAUSE_S)
         while True:
             try:
-                async with self._stream() as said:
+                async with open_stream(self._connection, self._requests()) as said:
                     async for message in said:
                         backoff.reset()
                         self._take(message)
             except AutomationError as error:
                 if not self._passes(error):
-                    self._refused = error.message
                     raise
-                self._lost = f"{error.message}: trying again" if self._pending or not self._begun else ""
+                self._lost = f"{error.message}: trying again" if self._outbox or not self._begun else ""
             finally:
-                self._outgoing = None
+                self._outbox.end()
             self.others.clear()
             self._notify()
             await asyncio.sleep(backoff.next_s())
@@ -246,26 +229,9 @@ class Editor:
         """Whether the stream is made again. Whoever is not in yet is told at once that there is no place."""
         return error.kind is Kind.UNAVAILABLE or (self._begun and error.kind in _PASSING)
 
-    @asynccontextmanager
-    async def _stream(self) -> AsyncGenerator[AsyncIterable[pb.EditDocumentResponse]]:
-        self._outgoing = asyncio.Queue()
+    def _requests(self) -> AsyncIterator[pb.EditDocumentRequest]:
         vector = self._doc.get_state() if self._begun else b""
-        join = pb.Join(document_id=self._document_id, branch=self._branch, state_vector=vector)
-        self._outgoing.put_nowait(pb.EditDocumentRequest(join=join))
-        for number, update in self._pending.items():  # what arrived already does no harm, here and below
-            self._outgoing.put_nowait(_numbered(number, update))
-        for request in (*self._saves, *([self._place] if self._place else ())):
-            self._outgoing.put_nowait(request)
-        call = self._stub.EditDocument(_requests(self._outgoing), metadata=await self._connection.metadata())
-        try:
-            yield call
-        except grpc.aio.AioRpcError as error:
-            if any(key == DETAILS_KEY for key, _ in _pairs(error)):
-                raise from_rpc_error(error) from error
-            # Nobody of ours has said it: the connection broke, which gRPC calls by many names.
-            raise Unavailable(error.details() or "the connection was lost") from error
-        finally:
-            call.cancel()
+        return self._outbox.begin(pb.Join(document_id=self._document_id, branch=self._branch, state_vector=vector))
 
     def _take(self, message: pb.EditDocumentResponse) -> None:
         kind = message.WhichOneof("said")
@@ -277,8 +243,8 @@ class Editor:
     def _joined(self, joined: pb.Joined) -> None:
         self._update(joined.update)
         self._begun = True
-        self.revision = self.revision or joined.head
-        self._before = min(self._pending, default=self._number + 1) - 1
+        self.revision = joined.head
+        self._before = self._outbox.durable
         self._lost = self._unfit = ""  # what still holds is told anew
 
     def _update(self, update: bytes) -> None:
@@ -289,8 +255,7 @@ class Editor:
         self._lost = self._unfit = ""
 
     def _acknowledged(self, number: int) -> None:
-        for each in [each for each in self._pending if each <= number]:
-            del self._pending[each]
+        self._outbox.acknowledged(number)
         self._lost = ""
 
     def _presence(self, there: pb.Presence) -> None:
@@ -314,38 +279,22 @@ class Editor:
 
     async def _until(self, check: Callable[[], bool]) -> None:
         while not check():
+            self._check()
             self._changed.clear()
-            await self._wait()
+            await self._changed.wait()
 
-    async def _wait(self) -> None:
-        assert self._task is not None  # noqa: S101 - only inside of `async with`
-        waiting = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        if self._task.done() and not self._changed.is_set():
-            await self._task
+    def _check(self) -> None:
+        """Raises the error that the editor has ended with."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            error = task.exception()
+            self._refused = self._refused or (error.message if isinstance(error, AutomationError) else repr(error))
+            self._notify()
 
     async def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-
-
-def _numbered(number: int, update: bytes) -> pb.EditDocumentRequest:
-    return pb.EditDocumentRequest(update=pb.Update(number=number, update=update))
-
-
-async def _requests(waiting: asyncio.Queue[pb.EditDocumentRequest | None]) -> AsyncIterator[pb.EditDocumentRequest]:
-    while (request := await waiting.get()) is not None:
-        yield request
-
-
-def _pairs(error: grpc.aio.AioRpcError) -> Sequence[tuple[str, object]]:
-    trailing: Any = error.trailing_metadata() or ()  # the stubs do not say that its items are pairs
-    return list(trailing)
-
-
-def _insert(place: int, piece: str, content: Text) -> None:
-    content.insert(place, piece)

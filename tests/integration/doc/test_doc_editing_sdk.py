@@ -1,13 +1,14 @@
 """The typed editor for programs, against a real service."""
 
+import asyncio
 import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from automesh.core.errors import AutomationError, Exhausted, NotFound, ValidationError
-from automesh.doc.v1 import document_service_pb2
+from automesh.core.errors import AutomationError, Exhausted, NotFound, PermissionDenied, ValidationError
+from automesh.doc.v1 import document_service_pb2, space_pb2, space_service_pb2
 from automesh.sdk.editing import Editor, SaveState
 from automesh.storage.postgres import ENGINE
 from automesh.testing.orchestrator import FakeConnection
@@ -203,6 +204,29 @@ async def test_a_room_without_a_place_refuses_newcomers_and_lets_those_wait_who_
         monkeypatch.undo()
         await ann.settled()
         assert (ann.state, ann.text) == (SaveState.SAVED, "zero\none\n")
+
+
+async def test_an_editor_that_ends_says_so_to_whoever_shows_it(postgres: PostgresForTests, tmp_path: Path) -> None:
+    async with doc_service(postgres, tmp_path, options={**SLOW, "editing_check_every_s": 0.1}) as served:
+        await served.space()
+        made = await served.write()
+        told = asyncio.Event()
+
+        def show(editor: Editor) -> None:
+            if editor.state is SaveState.NOT_SAVED:
+                told.set()
+
+        async with Editor(await connection(served, "bob"), made.document_id, on_change=show) as bob:
+            spaces = await served.spaces()
+            space = (await spaces.GetSpace(space_service_pb2.GetSpaceRequest(space="handbook"))).space
+            space.members.append(space_pb2.Member(user="bob", role=space_pb2.MEMBER_ROLE_READER))
+            await spaces.UpdateSpace(space_service_pb2.UpdateSpaceRequest(space=space))
+            async with asyncio.timeout(20):
+                await told.wait()
+            bob.insert(0, "too late ")
+            for wait in (bob.settled, bob.save, bob.changed):
+                with pytest.raises(PermissionDenied):
+                    await wait()
 
 
 async def test_a_document_that_is_not_there_cannot_be_opened(slow: Served) -> None:
