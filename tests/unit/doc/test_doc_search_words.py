@@ -125,12 +125,18 @@ def test_a_snippet_shows_the_place_with_most_of_the_words() -> None:
     assert len(made.text) <= LENGTH + 4
 
 
+def test_pairs_of_characters_in_a_row_are_marked_as_one() -> None:
+    made = snippet("データベースの設定方法", frozenset({"設定", "定方", "方法"}))
+    assert [made.text[start:end] for start, end in made.marks] == ["設定方法"]
+
+
 @given(st.text(max_size=2_000), st.sets(st.text(min_size=1, max_size=8).map(str.lower), max_size=5))
 def test_marks_lie_in_their_snippet(text: str, terms: set[str]) -> None:
     made = snippet(" ".join(text.split()), frozenset(terms))
     assert len(made.text) <= LENGTH + 4
     assert all(0 <= start < end <= len(made.text) for start, end in made.marks)
-    assert list(made.marks) == sorted(made.marks)
+    places = [place for mark in made.marks for place in mark]
+    assert places == sorted(places)  # one after the other, none in another
 
 
 @given(st.lists(st.text(alphabet="abcdeéü_. ", min_size=1, max_size=20), max_size=30))

@@ -20,7 +20,7 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`marks` are pairs of positions in the text, counted in characters."""
+    """`marks` are pairs of positions in the text, counted in characters, one after the other."""
 
     text: str
     marks: Sequence[tuple[int, int]] = ()
@@ -37,7 +37,7 @@ def snippet(text: str, terms: Set[str]) -> Snippet:
     before, after = "… " if start else "", " …" if end < len(flat) else ""
     shift = len(before) - start
     marks = [(first + shift, last + shift) for first, last, _ in found if start <= first and last <= end]
-    return Snippet(f"{before}{flat[start:end]}{after}", marks[:MAX_MARKS])
+    return Snippet(f"{before}{flat[start:end]}{after}", _joined(marks)[:MAX_MARKS])
 
 
 def _matches(flat: str, terms: Set[str]) -> list[tuple[int, int, str]]:
@@ -54,6 +54,17 @@ def _matches(flat: str, terms: Set[str]) -> list[tuple[int, int, str]]:
             if hit is not None:
                 found.append((match.start(), match.end(), hit))
     return sorted(found)
+
+
+def _joined(marks: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """Those that overlap as one: pairs of characters do, where there are no spaces."""
+    apart: list[tuple[int, int]] = []
+    for start, end in marks:
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((start, end))
+    return apart
 
 
 def _beginning(term: str) -> str:

@@ -167,7 +167,7 @@ class SearchResult(_message.Message):
     """The higher the better; comparable within one answer only."""
     @_builtins.property
     def marks(self) -> _containers.RepeatedCompositeFieldContainer[_document_pb2.Span]:
-        """What fits in the snippet."""
+        """What fits in the snippet, in characters of it; no two overlap."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
