@@ -10,6 +10,7 @@ from automesh.core.errors import AutomationError, Unavailable
 from automesh.storage.faults import Contended, DatabaseSlow
 from automesh.storage.postgres import ENGINE
 from automesh.testing.postgres import PostgresForTests
+from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.requests import Edit, Restore
 from services.doc.domain.editing import live_room, room_revisions
 from services.doc.domain.editing.said import NotSaved, Saved
@@ -166,3 +167,28 @@ async def test_a_text_that_was_refused_is_tried_again_when_somebody_comes(
     await ben.come()
     await ben.until(lambda: ben.of(Saved))
     assert (await core.reader.document(ANNA, anna.document_id, "main")).content == "zero\none\n"
+
+
+async def test_a_look_at_the_rights_that_fails_ends_no_stream(
+    postgres: PostgresForTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doc_core(postgres, tmp_path, editing_check_every_s=0.02) as core:
+        page = await written(core, "page.md", "one\n")
+        replica = Replica(core)
+        anna = RoomEditor("anna", page.document_id, replica)
+        await anna.come()
+        errors: list[AutomationError] = [DatabaseSlow("it took too long"), Contended("somebody was faster"), AWAY]
+        looked = asyncio.Event()
+
+        async def head(*who: object) -> Head:
+            if errors:
+                raise errors.pop()
+            looked.set()
+            return page
+
+        monkeypatch.setattr(core.reader, "head", head)
+        async with asyncio.timeout(30):
+            await looked.wait()
+        await anna.write(lambda text: text.insert(0, "zero\n"))
+        await anna.settled()
+        await replica.rooms.close()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from automesh.core.errors import AutomationError, Unavailable, ValidationError
 from services.doc.domain.documents.document import MAX_MESSAGE
 from services.doc.domain.documents.reader import DocumentReader
-from services.doc.domain.editing.errors import RoomGone, RoomsFull, began_anew
+from services.doc.domain.editing.errors import RoomGone, RoomsFull, began_anew, passes
 from services.doc.domain.editing.live_room import Ground, LiveRoom
 from services.doc.domain.editing.room import MAX_PRESENCE, NewRoom, Room
 from services.doc.domain.editing.said import Joined
@@ -165,14 +164,12 @@ class EditingRooms:
         """Ends the stream of somebody who may not write here any more."""
         while session.open:
             await asyncio.sleep(self._bounds.check_every_s)
-            with suppress(Unavailable):  # asked again soon
-                try:
-                    await self._allowed(session.person, document_id, branch)
-                except DocumentTrashed:
-                    continue  # told when a revision is cut
-                except Unavailable:
-                    raise
-                except AutomationError as error:
+            try:
+                await self._allowed(session.person, document_id, branch)
+            except DocumentTrashed:
+                pass  # told when a revision is cut
+            except AutomationError as error:
+                if not passes(error):
                     session.end(error)
 
 
