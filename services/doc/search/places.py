@@ -15,7 +15,20 @@ MAX_PROCESSES = 32
 
 
 def own_folder(root: Path) -> tuple[Path, BinaryIO]:
-    """The first that no living process has, and what shows that it is this one's as long as it is open."""
+    """The first that no living process has, and what shows that it is this one's as long as it is open.
+
+    Raises IndexNotReady where nothing can be kept.
+    """
+    try:
+        return _first_free(root)
+    except OSError as error:
+        raise IndexNotReady(
+            f"no search index can be kept below {root} ({error.strerror}): make the folder writable, or do without"
+            " files with doc_search_engine=postgres"
+        ) from error
+
+
+def _first_free(root: Path) -> tuple[Path, BinaryIO]:
     for number in range(MAX_PROCESSES):
         folder = root / str(number)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -30,6 +43,7 @@ def own_folder(root: Path) -> tuple[Path, BinaryIO]:
 
 
 def moved(fresh: Path, place: Path) -> TenantFolder:
+    """It is where the other was. Raises IndexDamaged."""
     old = place.with_name(place.name + OLD)
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():
@@ -40,6 +54,7 @@ def moved(fresh: Path, place: Path) -> TenantFolder:
 
 
 def closed(folder: TenantFolder) -> None:
+    """Whatever has become of it."""
     try:
         folder.close()
     except IndexDamaged:  # there is nothing to wait for

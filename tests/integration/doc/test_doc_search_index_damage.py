@@ -131,6 +131,11 @@ def nothing_can_be_put_where_the_cursor_is(folder: Path) -> Path:
     return cursor
 
 
+def file_instead_of_a_folder(folder: Path) -> Path:
+    (folder / "file").touch()
+    return folder / "file"
+
+
 def nothing_can_be_built(folder: Path) -> Path:
     (place,) = [child for child in folder.glob("0/v*/*") if child.is_dir()]
     taken = place.with_name(place.name + NEW)
@@ -212,6 +217,12 @@ async def test_two_processes_never_share_an_index(docs: Searched, tmp_path: Path
         await two.follow()
         for each in (one, two):
             assert len((await each.found("zebra", limit=50))[0]) == PAGES + 1
+
+
+async def test_a_place_where_no_index_can_be_kept_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(IndexNotReady, match=r"below .*file/search \(Not a directory\).* doc_search_engine=postgres"):
+        async with TantivyIndex.open(file_instead_of_a_folder(tmp_path) / "search", lambda: None):
+            raise AssertionError
 
 
 async def test_an_old_copy_of_one_tenants_index_is_noticed(docs: Searched, tmp_path: Path) -> None:
