@@ -101,7 +101,7 @@ class PostgresIndex(FollowingPostgres):
         return None
 
     async def contents(self, tenant_id: str) -> str | None:
-        """The same."""
+        """Nothing does, for the same reason."""
         return None
 
     async def search(self, tenant_id: str, plan: Plan, *, offset: int, limit: int) -> Sequence[Hit]:

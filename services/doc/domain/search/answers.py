@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.doc.domain.caching.ports import Cache, key_of
 from services.doc.domain.search.answer import VERSION, Answer, packed, unpacked
@@ -32,8 +32,7 @@ MAX_WAITING = 64
 class Asked:
     """A question, to whom, and by whom: `filters` has the spaces that the asker finds."""
 
-    index: SearchIndex = field(compare=False)
-    engine: str
+    index: SearchIndex
     edition: object
     tenant_id: str
     filters: Filters
@@ -51,7 +50,7 @@ class Answers:
     def __init__(self, cache: Cache) -> None:
         self._shared = cache if cache.shared else None
         self._own: OrderedDict[Asked, Answer] = OrderedDict()
-        self._contents: OrderedDict[tuple[str, str], tuple[object, str]] = OrderedDict()
+        self._contents: OrderedDict[tuple[SearchIndex, str], tuple[object, str]] = OrderedDict()
         self._waiting: asyncio.Queue[tuple[Asked, Answer]] = asyncio.Queue(MAX_WAITING)
 
     async def recall(self, asked: Asked) -> Answer | None:
@@ -90,7 +89,7 @@ class Answers:
             self._own.popitem(last=False)
 
     def _known_contents(self, asked: Asked) -> str | None:
-        edition, contents = self._contents.get((asked.engine, asked.tenant_id), (None, None))
+        edition, contents = self._contents.get((asked.index, asked.tenant_id), (None, None))
         return contents if edition == asked.edition else None
 
     async def _learned_contents(self, asked: Asked) -> str | None:
@@ -103,7 +102,7 @@ class Answers:
             return None
         if contents is None or not asked.stands:
             return None
-        self._contents[asked.engine, asked.tenant_id] = asked.edition, contents
+        self._contents[asked.index, asked.tenant_id] = asked.edition, contents
         if len(self._contents) > MAX_CONTENTS:
             self._contents.popitem(last=False)
         return contents
@@ -115,7 +114,7 @@ def _key(asked: Asked, contents: str) -> str:
     page = (str(request.offset), str(request.limit))
     return key_of(
         KIND,
-        *(VERSION, asked.tenant_id, asked.engine, contents),
+        *(VERSION, asked.tenant_id, asked.index.engine, contents),
         *(request.query, request.space, request.tag, request.author, *moments, *page),
         *asked.filters.spaces,
     )

@@ -20,7 +20,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Tokens to be looked for; with the filters it is the whole question, so that answers can be remembered by it."""
+    """Tokens to be looked for, and where."""
 
     filters: Filters
     terms: tuple[str, ...]

@@ -78,7 +78,7 @@ class DocumentSearch:
         if edition is None:
             answer, _ = await self._found(index, tenant_id, request, filters)
             return answer
-        asked = Asked(index, index.engine, edition, tenant_id, filters, request)
+        asked = Asked(index, edition, tenant_id, filters, request)
         known = await self._answers.recall(asked)
         if known is not None:
             return known
