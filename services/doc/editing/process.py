@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from services.doc.domain.editing.errors import TextsLost, UpdateMalformed, began_anew
+from services.doc.domain.editing.errors import TextsLost, TextsOverrun, UpdateMalformed, began_anew
 from services.doc.domain.editing.ports import Standing, Verdict
 from services.doc.editing.frames import LENGTH_BYTES, Frame, divided, head_size
 from services.doc.editing.worker import UNKNOWN
@@ -100,7 +100,7 @@ class TextsProcess:
                 await self._stop()
                 raise
             await self._stop()
-            raise TextsLost("the program that holds the texts has ended")
+            raise TextsOverrun("the program that holds the texts has ended")
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:

@@ -1,8 +1,9 @@
 """Rooms whose store is away, slow or busy for a moment: whoever waits is answered, and nothing is forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.requests import Edit, Restore
 from services.doc.domain.editing import live_room, room_revisions
+from services.doc.domain.editing.ports import Verdict
 from services.doc.domain.editing.said import NotSaved, Saved
 from services.doc.domain.editing.waiting import MAX_WAITING
 from services.doc.engine.core import Core
@@ -167,6 +169,23 @@ async def test_a_text_that_was_refused_is_tried_again_when_somebody_comes(
     await ben.come()
     await ben.until(lambda: ben.of(Saved))
     assert (await core.reader.document(ANNA, anna.document_id, "main")).content == "zero\none\n"
+
+
+async def test_an_update_is_not_refused_for_what_others_do_to_the_program_that_holds_the_texts(
+    replica: Replica, anna: RoomEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, ended = replica.texts.judge, [True] * 5
+
+    async def judged(*update: Any, **bounds: Any) -> Sequence[Verdict]:
+        if ended:  # over what somebody wrote in another room
+            ended.pop()
+            replica.texts.lose()
+        return await judge(*update, **bounds)
+
+    monkeypatch.setattr(replica.texts, "judge", judged)
+    await anna.write(lambda text: text.insert(0, "zero\n"))
+    await anna.settled()
+    assert {each.reason for each in anna.of(NotSaved)} == {"STORE_AWAY"}
 
 
 async def test_a_look_at_the_rights_that_fails_ends_no_stream(

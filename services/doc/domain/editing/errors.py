@@ -1,7 +1,7 @@
 """What can go wrong in rooms.
 
 DocError > RoomBeganAnew;  NotFound > RoomGone;  ValidationError > UpdateMalformed;  Exhausted > RoomsFull
-Unavailable > TextsLost
+Unavailable > TextsLost > TextsOverrun
 """
 
 from __future__ import annotations
@@ -35,9 +35,15 @@ class RoomsFull(Exhausted):
 
 
 class TextsLost(Unavailable):
-    """The program that holds the texts has ended, or was ended because it took too long: load them again."""
+    """The program that holds the texts has ended since: load them again."""
 
     reason = "TEXTS_LOST"
+
+
+class TextsOverrun(TextsLost):
+    """It ended over this very call, or was ended because it took too long with it."""
+
+    reason = "TEXTS_OVERRUN"
 
 
 def passes(error: AutomationError) -> bool:

@@ -35,7 +35,8 @@ class Standing:
 class SharedTexts(Protocol):
     """Texts that several people change at once (Yjs), held in memory; each call is bounded in time.
 
-    Every method but `begin` raises TextsLost for a room that is not loaded: load it again.
+    Every method but `begin` raises TextsLost for a room that is not loaded: load it again. And TextsOverrun, when the
+    call was too much.
     """
 
     async def begin(self, content: str, founder: int) -> bytes:

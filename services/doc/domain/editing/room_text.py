@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from services.doc.domain.editing.errors import TextsLost
+from services.doc.domain.editing.errors import TextsLost, TextsOverrun
 from services.doc.domain.editing.ports import RoomStore, SharedTexts, Standing, Verdict
 from services.doc.domain.editing.room import SQUASH_BYTES, SQUASH_UPDATES, KeptUpdate, Room
 
@@ -102,7 +102,7 @@ class RoomText:
         """One by one, when all at once take too long: only what takes too long by itself is refused for it."""
         try:
             return await self._judge(updates)
-        except TextsLost:
+        except TextsOverrun:
             verdicts: list[Verdict] = []
             for update in updates:
                 verdicts.append(await self._judged_alone(updates[: len(verdicts)], verdicts, update))
@@ -115,7 +115,7 @@ class RoomText:
         await self._retake(before, verdicts)
         try:
             return (await self._judge([update]))[0]
-        except TextsLost:
+        except TextsOverrun:
             return Verdict.TOO_COSTLY
 
     async def _judge(self, updates: Sequence[bytes]) -> Sequence[Verdict]:
