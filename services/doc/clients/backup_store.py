@@ -103,6 +103,22 @@ class BlobBackupStore:
         for name in names:
             await self._blobs.delete(name)
 
+    async def sweep(self, tenant_id: str) -> None:
+        """Nothing while a head cannot be read: who knows on what that backup builds."""
+        whole = await self.list(tenant_id)
+        heads = await self._ids(tenant_id, "heads")
+        if len(whole) < len(heads):
+            return
+        needed = heads.union(*(each.bases for each in whole))
+        for backup_id in sorted(await self._ids(tenant_id, "pieces") | await self._ids(tenant_id, "manifests")):
+            if backup_id not in needed:
+                await self.clear(tenant_id, backup_id)
+
+    async def _ids(self, tenant_id: str, part: str) -> set[str]:
+        """Of backups that have something there."""
+        folder = f"{_folder(tenant_id)}/{part}"
+        return {entry.name.removeprefix(f"{folder}/").partition("/")[0] async for entry in self._blobs.list(folder)}
+
     async def _whole(self, name: str, most: int) -> bytes:
         content = bytearray()
         async for chunk in self._blobs.get(name):

@@ -102,8 +102,12 @@ class JobLoop:
             return await self._while_leased(job, report)
         except JobCancelled:
             return Ending(state=JobState.CANCELLED)
-        except (JobLost, Unavailable):
+        except JobLost:
             raise
+        except Unavailable as error:
+            if job.attempt < MAX_ATTEMPTS:
+                raise
+            return _failed(f"{error.message}, {MAX_ATTEMPTS} times: start it again when that is mended")
         except AutomationError as error:
             return _failed(error.message)
         except Exception:

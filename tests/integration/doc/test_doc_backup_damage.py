@@ -145,6 +145,29 @@ async def test_a_backup_that_dies_half_way_is_made_again_and_leaves_nothing_else
     assert not [each for each in (tmp_path / "backups").rglob("*") if each.is_file()]
 
 
+async def test_what_a_backup_left_that_never_came_to_an_end_goes_with_the_next_one(
+    house: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups" / "tenant=default"
+    first = await Backups(house).make()
+    await house.write("later.md", "# Later\n")
+    second = await Backups(house).make()
+    pieces = {each.name for each in (folder / "pieces" / first.backup_id).iterdir()}
+    left = EncryptedBlobStore.open(tmp_path / "backups", SEALER)
+    await BlobBackupStore(left).put("default", "backup_dead", b"rows")
+    head = folder / "heads" / first.backup_id
+    with spoiled(head, b"unreadable"):
+        whole = await Backups(house).make()
+        assert whole.base == ""  # the second one has lost what it builds on
+        assert (folder / "pieces" / "backup_dead").exists()  # nobody knows on what the first one builds
+    with spoiled(head, None):
+        third = await Backups(house).make()
+    assert not list((folder / "pieces").rglob("backup_dead/*"))
+    assert {each.name for each in (folder / "pieces" / first.backup_id).iterdir()} == pieces  # the second builds on it
+    for backup in (first, second, third):
+        assert await said_of(house, backup) == ""
+
+
 async def test_a_restore_that_dies_half_way_brings_everything_back_once(
     house: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

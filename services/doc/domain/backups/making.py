@@ -43,8 +43,9 @@ class BackupWork:
         self._store, self._snapshots, self._keep = store, snapshots, keep
 
     async def run(self, job: Job, report: Report) -> Ending:
-        """Begun anew by another process: what one has left that died is removed first."""
+        """Begun anew by another process: what one has left that died is removed first, of earlier backups too."""
         await self._store.clear(job.tenant_id, job.backup_id)
+        await self._store.sweep(job.tenant_id)
         report.done, report.tally = 0, Tally()
         report.problems.clear()
         try:
@@ -74,8 +75,10 @@ class BackupWork:
         await self._store.finish(job.tenant_id, _head(job, base, manifest, moment, making.written), manifest)
 
     async def _base(self, tenant_id: str, *, full: bool) -> tuple[str, Known]:
-        """The newest that can be read; without one, or on demand, nothing."""
-        for backup in () if full else await self._store.list(tenant_id):
+        """The newest that can be read, with all that it builds on; without one, or on demand, nothing."""
+        backups = [] if full else await self._store.list(tenant_id)
+        there = {each.backup_id for each in backups}
+        for backup in (each for each in backups if there.issuperset(each.bases)):
             with suppress(BackupDamaged):
                 return backup.backup_id, Known.of(await self._store.manifest(tenant_id, backup))
         return "", Known()

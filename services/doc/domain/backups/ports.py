@@ -43,6 +43,10 @@ class BackupStore(Protocol):
         """Removes it, its head first. One that is not there is no error."""
         ...
 
+    async def sweep(self, tenant_id: str) -> None:
+        """Removes what is of no backup: those that made it never came to an end. None may be made meanwhile."""
+        ...
+
 
 class Snapshot(Protocol):
     """All spaces of a tenant as they were at one moment."""
