@@ -88,6 +88,11 @@ class TenantFolder:
             found._refresh(whole=commits == found._commits())
         return found
 
+    @property
+    def writes(self) -> bool:
+        """It holds what it takes to write: threads and memory, until it is closed."""
+        return bool(self._writers)
+
     def write(self, update: Update, sequence: int) -> None:
         """What became of some documents; readers see it when it returns. Raises IndexDamaged."""
         self.check(now=True)
@@ -112,7 +117,7 @@ class TenantFolder:
             write_json(self.folder / BUILT, {"sequence": sequence, "commits": self._commits()})
 
     def close(self) -> None:
-        """Waits for merges; what is not committed is lost."""
+        """Waits for merges; what is not committed is lost. Readers go on, and the next write opens it again."""
         with self._writing:
             writers, self._writers = list(self._writers.values()), {}
             for writer in writers:

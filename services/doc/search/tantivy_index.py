@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 MAX_OPEN = 64
 """Tenants whose indexes are held open; the others are opened when they are asked."""
+MAX_WRITERS = 8
+"""Tenants whose indexes can be written at once: each takes some twenty threads and ten megabytes."""
 
 
 class TantivyIndex:
@@ -41,6 +43,7 @@ class TantivyIndex:
         self._root, self._wake = root / f"v{VERSION}", wake
         self._cursor = Cursor(self._root / "cursor.json")
         self._open: OrderedDict[str, TenantFolder] = OrderedDict()
+        self._writing: list[TenantFolder] = []
         self._opening = asyncio.Lock()
 
     @classmethod
@@ -145,6 +148,7 @@ class TantivyIndex:
             try:
                 folder = await self._folder(tenant_id) or await self._made(tenant_id)
                 await asyncio.to_thread(folder.write, update, sequence)
+                await self._let_writers_go(folder)
             except IndexDamaged as error:
                 await self._give_up(tenant_id, error)
                 continue
@@ -242,6 +246,12 @@ class TantivyIndex:
         while len(self._open) > MAX_OPEN:
             _, least = self._open.popitem(last=False)
             await asyncio.to_thread(closed, least)
+
+    async def _let_writers_go(self, last: TenantFolder) -> None:
+        """Of those that wrote the longest ago."""
+        self._writing = [*(each for each in self._writing if each.writes and each is not last), last]
+        while len(self._writing) > MAX_WRITERS:
+            await asyncio.to_thread(closed, self._writing.pop(0))
 
     async def _give_up(self, tenant_id: str, error: IndexDamaged) -> None:
         """It is built anew; until then it answers nothing."""

@@ -209,6 +209,22 @@ async def test_only_some_tenants_are_held_open_and_all_of_them_answer(
         assert await docs.paths(f'"okapi{number}"', tenant_id=tenant_id) == ["a.md"]
 
 
+async def test_only_tenants_that_wrote_last_keep_the_threads_of_a_writer(
+    docs: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tantivy_index, "MAX_WRITERS", 2)
+    assert isinstance(docs.index, TantivyIndex)
+    for number in range(4):
+        await docs.space(tenant_id=f"t{number}")
+        await docs.write("a.md", "# A\n\nzebra\n", tenant_id=f"t{number}")
+        await docs.follow()
+    await docs.write("a.md", "# A\n\nokapi\n", tenant_id="t0")
+    await docs.follow()
+
+    assert [tenant_id for tenant_id, folder in docs.index._open.items() if folder.writes] == ["t3", "t0"]
+    assert await docs.paths('"okapi"', tenant_id="t0") == ["a.md"]
+
+
 async def test_two_processes_never_share_an_index(docs: Searched, tmp_path: Path) -> None:
     async with copied(docs, tmp_path) as (one, folder), searched("tantivy", docs.database, folder, docs.sealer) as two:
         await two.follow()
