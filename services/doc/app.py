@@ -105,6 +105,7 @@ def _site_listen(settings: Settings) -> Listen | None:
         port=settings.doc_site_port,
         certificate=settings.doc_site_certificate_file,
         key=settings.doc_site_key_file,
+        http2=False,  # pages need few connections, and the listener is for strangers
         setting="AUTOMESH_DOC_SITE_PORT",
     )
 

@@ -1,4 +1,4 @@
-"""The HTTP server: granian, in this process and this event loop. HTTP/1.1 and HTTP/2, TLS 1.3 (1.2 too)."""
+"""The HTTP server: granian, in this process and this event loop. HTTP/1.1 and, if wanted, HTTP/2; TLS 1.3 (1.2 too)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from granian.constants import Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
 from granian.server.embed import Server
 
@@ -27,6 +27,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 _H1_BUFFER = 64 * 1024
 _STREAMS_A_CONNECTION = 200
 _PING_MS = 30_000  # a peer that vanished without a word is noticed, and its streams are cancelled
+_HEAD_MS = 30_000  # a head that takes longer to come ends its connection, and so does one that never comes
 _STARTUP_S = 10.0
 CLOSE_S = 2.0
 """So long connections may take to end once no request is served any more."""
@@ -49,6 +50,9 @@ class Listen:
     key: Path | None = None
     max_headers: int = 32 * 1024
     max_requests: int = 4096
+    http2: bool = True
+    """A server of both kinds waits for ever to hear which a silent connection will speak: whoever opens `max_requests`
+    of these keeps all others out. One of HTTP/1.1 alone ends them."""
     setting: str = ""
     """The environment variable that names the port, for the message of PortInUse."""
 
@@ -109,9 +113,12 @@ def _server(app: App, listen: Listen) -> Server:
             address=listen.host,
             port=listen.port,
             interface=Interfaces.ASGINL,
+            http=HTTPModes.auto if listen.http2 else HTTPModes.http1,
             websockets=False,
             backpressure=listen.max_requests,
-            http1_settings=HTTP1Settings(max_buffer_size=max(_H1_BUFFER, 2 * listen.max_headers)),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=_HEAD_MS, max_buffer_size=max(_H1_BUFFER, 2 * listen.max_headers)
+            ),
             http2_settings=HTTP2Settings(
                 max_headers_size=2 * listen.max_headers,
                 max_concurrent_streams=_STREAMS_A_CONNECTION,

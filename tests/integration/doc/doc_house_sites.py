@@ -67,7 +67,7 @@ async def publishing(postgres: PostgresForTests, tmp_path: Path, **options: Any)
     """With the public space "handbook" and two pages in it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    wanted = {"site_listen": Listen("127.0.0.1", port), "site_url": url, **options}
+    wanted = {"site_listen": Listen("127.0.0.1", port, http2=False), "site_url": url, **options}
     async with doc_service(postgres, tmp_path, options=wanted) as doc:
         await doc.space(title="Handbook")
         await doc.write("index.md", "# Handbook\n\nBegin with [the start](guides/start.md#first-steps).\n")

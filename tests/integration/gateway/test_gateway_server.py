@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import ssl
 import subprocess
 import sys
@@ -13,8 +12,10 @@ import httpx
 import pydantic
 import pytest
 
+from automesh.local.ports import free_port
 from automesh.mesh.server import PortInUse
 from automesh.testing.ca import ThrowawayCa
+from automesh.web import server
 from automesh.web.server import BadCertificate, Listen, serving
 from gateway.settings import Settings
 
@@ -71,6 +72,19 @@ async def test_a_port_in_use_is_refused_with_the_next_step(front: Any) -> None:
             pass
 
 
+async def test_a_server_of_one_kind_of_http_ends_connections_on_which_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_HEAD_MS", 200)
+    listen = Listen("127.0.0.1", free_port(), max_requests=2, http2=False)
+    async with serving(nothing, listen):
+        silent = [await asyncio.open_connection(listen.host, listen.port) for _ in range(2)]
+        async with asyncio.timeout(LIMIT_S):
+            assert [await reader.read() for reader, _ in silent] == [b"", b""]
+        for _, writer in silent:
+            writer.close()
+
+
 async def nothing(scope: Any, receive: Any, send: Any) -> None:
     """An application that does nothing."""
 
@@ -84,12 +98,6 @@ async def test_a_bad_web_certificate_is_refused_by_name(tmp_path: Path, web_file
         with pytest.raises(BadCertificate, match=key.name):
             async with serving(nothing, Listen("127.0.0.1", free_port(), certificate, key)):
                 pass
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_plain_http_is_for_loopback_only() -> None:
