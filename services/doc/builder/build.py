@@ -7,7 +7,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,7 @@ class Builder:
             entry.file, layout.page(entry.file, _told(entry.label, navigation.trail(entry.file)), content), HTML
         )
 
-    def _write_tags(self, tags: Any, navigation: Navigation, layout: Layout) -> None:
+    def _write_tags(self, tags: Mapping[str, Sequence[Page]], navigation: Navigation, layout: Layout) -> None:
         if not tags:
             return
         overview = f"{OWN}tags/{INDEX}"

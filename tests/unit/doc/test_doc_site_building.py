@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.doc.domain.attachments.attachment import Attachment
+from services.doc.domain.publishing import building
 from services.doc.domain.publishing.building import (
     BYTES_AT_ONCE,
     MAX_BYTES,
@@ -16,6 +22,9 @@ from services.doc.domain.publishing.building import (
 )
 from services.doc.domain.publishing.errors import BuildFailed
 from services.doc.domain.publishing.ports import SiteSource
+from services.doc.domain.publishing.site import Release, ReleaseState
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 @given(st.lists(st.integers(0, BYTES_AT_ONCE // 2), max_size=400))
@@ -37,3 +46,36 @@ def test_more_than_a_site_can_have_is_refused_before_it_is_read() -> None:
     for texts in ([("a", 1)] * (MAX_PAGES + 1), [("a", MAX_BYTES), ("b", 1)]):
         with pytest.raises(BuildFailed, match="divide the space"):
             _check_size(SiteSource(title="x", description="", theme="auto", accent="", texts=texts))
+
+
+class EndlessFiles:
+    """A branch on which there is always one more."""
+
+    async def list(
+        self, tenant_id: str, space: str, branch: str, *, prefix: str, limit: int, after: str
+    ) -> Sequence[Attachment]:
+        first = int(after or 0)
+        return [
+            Attachment(
+                tenant_id=tenant_id, space=space, branch=branch, path=str(first + number + 1), content_type="image/png",
+                size=1, sha256="0" * 64, created_by="ann", created_at=NOW,
+            )
+            for number in range(limit)
+        ]  # fmt: skip
+
+
+async def test_a_site_that_cannot_have_all_attachments_is_not_made_with_some_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(building, "MAX_ATTACHMENTS", 2_500)
+    nothing: Any = None
+    ground = building.Ground(
+        queue=nothing, sources=nothing, texts=nothing, attachments=EndlessFiles(), shelf=nothing, builder=nothing,
+        contents=nothing, addresses=nothing,
+    )  # fmt: skip
+    release = Release(
+        release_id="rel_1", tenant_id="default", space="handbook", branch="main", preview=False,
+        state=ReleaseState.BUILDING, created_by="ann", message="", created_at=NOW,
+    )  # fmt: skip
+    with pytest.raises(BuildFailed, match="divide the space"):
+        await building.ReleaseMaker(ground)._attachments(release)

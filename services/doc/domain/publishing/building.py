@@ -151,7 +151,7 @@ class ReleaseMaker:
     async def _attachments(self, release: Release) -> list[dict[str, object]]:
         files: list[dict[str, object]] = []
         after = ""
-        while len(files) < MAX_ATTACHMENTS:
+        while True:
             page = await self._ground.attachments.list(
                 release.tenant_id, release.space, release.branch, prefix="", limit=ATTACHMENTS_AT_ONCE, after=after
             )
@@ -159,10 +159,13 @@ class ReleaseMaker:
                 {"path": each.path, "sha256": each.sha256, "size": each.size, "content_type": each.content_type}
                 for each in page
             ]
+            if len(files) > MAX_ATTACHMENTS:
+                raise BuildFailed(
+                    f"a site can have {MAX_ATTACHMENTS} attachments, the branch has more: divide the space"
+                )
             if len(page) < ATTACHMENTS_AT_ONCE:
-                break
+                return files
             after = page[-1].path
-        return files
 
     def _reading(self, tenant_id: str, made: Read) -> Read:
         def read(file: ReleaseFile) -> AsyncIterator[bytes]:
