@@ -40,7 +40,7 @@ def site(found: Site, addresses: SiteAddresses) -> site_pb2.Site:
         current=found.current,
         public=found.choices.public,
         update_time=timestamp(found.updated_at) if found.updated_at else None,
-        etag=str(found.edition),
+        etag=found.etag,
     )
 
 

@@ -180,6 +180,16 @@ async def test_an_update_of_what_somebody_else_has_changed_is_refused(site: Publ
     assert (await stub.GetSite(pb.GetSiteRequest(space="handbook"))).site.title == "Ours"
 
 
+async def test_what_is_known_of_a_site_is_known_to_be_old_after_a_switch_but_choices_are_not(site: Published) -> None:
+    stub = await site.sites("root", "doc.read", "doc.write", "doc.publish", "doc.admin")
+    before = (await stub.GetSite(pb.GetSiteRequest(space="handbook"))).site
+    await site.publish()
+    after = (await stub.GetSite(pb.GetSiteRequest(space="handbook"))).site
+    assert before.etag != after.etag
+    before.title = "Ours"
+    assert (await stub.UpdateSite(pb.UpdateSiteRequest(site=before))).site.title == "Ours"
+
+
 async def test_only_as_many_releases_as_wanted_are_kept_and_the_current_always(site: Published) -> None:
     await site.choose(keep=2)
     releases = [await site.publish() for _ in range(4)]

@@ -22,6 +22,7 @@ from services.doc.domain.publishing.site import (
     SiteChoices,
     SiteSwitch,
     check_reason,
+    edition_of,
 )
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
@@ -116,9 +117,10 @@ class SitePublisher:
             await self._directory.find(person, space, MemberRole.OWNER)
         if not etag:
             raise ValidationError("send the etag of the site that you have read", field="site.etag")
-        if not etag.isdecimal() or len(etag) > 18:  # noqa: PLR2004 - digits of a bigint
+        edition = edition_of(etag)
+        if edition is None:
             raise SiteChanged(f"the site of {space} has changed since you read it: read it again", space=space)
-        chosen = await self._sites.choose(person.tenant_id, space, choices, int(etag))
+        chosen = await self._sites.choose(person.tenant_id, space, choices, edition)
         self._doorbell.ring()
         return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from services.doc.domain.documents.requests import check_request_id
 KEEP, MAX_KEEP, MAX_TITLE, MAX_REASON = 10, 100, 200, 1000
 THEMES = ("auto", "light", "dark")
 _ACCENT = re.compile(r"#[0-9a-f]{6}")
+_ETAG = re.compile(r"([0-9]{1,18})(?:-[0-9a-f]{8})?")
 
 
 class ReleaseState(StrEnum):
@@ -58,6 +60,12 @@ class Site:
     current: str = ""
     edition: int = 0
     updated_at: datetime | None = None
+
+    @property
+    def etag(self) -> str:
+        """Another one whenever anything of it is another. See `edition_of`."""
+        seen = hashlib.sha256(f"{self.current} {self.paused}".encode()).hexdigest()
+        return f"{self.edition}-{seen[:8]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +145,12 @@ class ReleaseFile:
     """A moved page: where it is now, from the top of the site."""
     document: str = ""
     """The path of the document that it shows."""
+
+
+def edition_of(etag: str) -> int | None:
+    """The choices that somebody has read: a switch meanwhile does not make them others. None: it is no etag of ours."""
+    found = _ETAG.fullmatch(etag)
+    return int(found[1]) if found else None
 
 
 def check_reason(reason: str, *, field: str = "reason", required: bool = True) -> str:

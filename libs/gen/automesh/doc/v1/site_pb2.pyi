@@ -91,7 +91,7 @@ class Site(_message.Message):
     public: _builtins.bool
     """Anybody who reaches the listener reads it; else it asks for a link made by GetPreviewLink."""
     etag: _builtins.str
-    """Changes with every change; send it back with an update."""
+    """Changes with every change; send it back with an update, which a switch of readers in between does not keep out."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was changed. Set by the service."""
