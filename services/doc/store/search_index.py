@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -109,38 +110,16 @@ class PostgresIndex(FollowingPostgres):
         if not plan.terms:
             return []
         await self._check_ready(tenant_id)
-        hashed = await self._words.hashing(tenant_id)
-        new = [term for term in plan.terms if (tenant_id, term) not in self._counted]
-        counts = await self.frequencies(tenant_id, plan.filters.spaces, new)
-        counts = {term: counts.get(term, self._counted.get((tenant_id, term), 0)) for term in plan.terms}
-        asked = _Asked(plan, counts, hashed, await self._database.fetchval(COUNT, tenant_id, tenant=tenant_id))
-        sections = await self._fetched(SECTIONS, tenant_id, asked, asked.some)
-        some = await self._fetched(PAGES, tenant_id, asked, asked.some)
-        every = await self._fetched(PAGES, tenant_id, asked, asked.every) if len(plan.terms) > 1 else []
-        wanted = signed(plan.exact)
-        ids = {number_of(row["document_id"]): row["document_id"] for row in (*sections, *some, *every)}
-        near = await self._near(tenant_id, plan)
-        ids |= {number_of(each): each for each in near}
-        ranked = fuse(
-            Candidates(
-                sections=[
-                    SectionHit(
-                        number_of(row["document_id"]),
-                        row["ordinal"],
-                        row["score"],
-                        bool(wanted) and row["exact"] == wanted,
-                    )
-                    for row in sections
-                ],
-                all_words=[(number_of(row["document_id"]), row["score"]) for row in every],
-                any_word=[(number_of(row["document_id"]), row["score"]) for row in some],
-                exact_titles={
-                    number_of(row["document_id"]) for row in (*some, *every) if wanted and row["exact"] == wanted
-                },
-                nearest=[number_of(each) for each in near],
-            )
+        asked = await self._asked(tenant_id, plan)
+        found = _Found(
+            sections=await self._fetched(SECTIONS, tenant_id, asked, asked.some),
+            some=await self._fetched(PAGES, tenant_id, asked, asked.some),
+            every=await self._fetched(PAGES, tenant_id, asked, asked.every) if len(plan.terms) > 1 else [],
+            near=await self._near(tenant_id, plan),
         )
-        hits = [await self._hit(tenant_id, ids[each.page], each, asked) for each in ranked[offset : offset + limit]]
+        ids = found.ids()
+        window = fuse(found.candidates(plan.exact))[offset : offset + limit]
+        hits = [await self._hit(tenant_id, ids[each.page], each, asked) for each in window]
         return [hit for hit in hits if hit is not None]
 
     async def frequencies(self, tenant_id: str, spaces: Sequence[str], tokens: Sequence[str]) -> Mapping[str, int]:
@@ -195,6 +174,13 @@ class PostgresIndex(FollowingPostgres):
         if not await self._database.fetchval(READY, tenant_id, FOLLOWER, tenant=tenant_id):
             raise being_built()
 
+    async def _asked(self, tenant_id: str, plan: Plan) -> _Asked:
+        hashed = await self._words.hashing(tenant_id)
+        new = [term for term in plan.terms if (tenant_id, term) not in self._counted]
+        counts = await self.frequencies(tenant_id, plan.filters.spaces, new)
+        counts = {term: counts.get(term, self._counted.get((tenant_id, term), 0)) for term in plan.terms}
+        return _Asked(plan, counts, hashed, await self._database.fetchval(COUNT, tenant_id, tenant=tenant_id))
+
     async def _fetched(self, query: str, tenant_id: str, asked: _Asked, match: str) -> Sequence[Any]:
         if not match:
             return []
@@ -247,6 +233,39 @@ class _Asked:
         self.phrases = [" <-> ".join(hashed(token) for token in phrase) for phrase in plan.phrases]
         self.every = " & ".join(self.queries)
         self.some = " | ".join(hashed(term) for term in _matched(plan.terms, counts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Rows of each ranking, best first: sections, pages with some of the words, pages with all; and what is near."""
+
+    sections: Sequence[Any]
+    some: Sequence[Any]
+    every: Sequence[Any]
+    near: Sequence[str]
+
+    def ids(self) -> Mapping[int, str]:
+        """Of all documents, by their numbers."""
+        rows = (*self.sections, *self.some, *self.every)
+        return {number_of(each): each for each in (*(row["document_id"] for row in rows), *self.near)}
+
+    def candidates(self, exact: int) -> Candidates:
+        """As they are fused."""
+        wanted = signed(exact)
+        return Candidates(
+            sections=[
+                SectionHit(number_of(row["document_id"]), row["ordinal"], row["score"], _is_exact(row, wanted))
+                for row in self.sections
+            ],
+            all_words=[(number_of(row["document_id"]), row["score"]) for row in self.every],
+            any_word=[(number_of(row["document_id"]), row["score"]) for row in self.some],
+            exact_titles={number_of(row["document_id"]) for row in (*self.some, *self.every) if _is_exact(row, wanted)},
+            nearest=[number_of(each) for each in self.near],
+        )
+
+
+def _is_exact(row: Any, wanted: int) -> bool:
+    return bool(wanted) and row["exact"] == wanted
 
 
 def _matched(terms: Sequence[str], counts: Mapping[str, int]) -> Sequence[str]:
