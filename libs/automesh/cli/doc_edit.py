@@ -32,6 +32,7 @@ from automesh.core.ids import new_id
 MENDED_IN_EDITOR = ("FINDINGS_REFUSED", "PAGE_TOO_LARGE", "PAGE_TOO_DEEP", "VALIDATION")
 MAX_TRIES = 50
 """So often a text can come back to the editor; nobody wants to be asked for ever."""
+EXIT_KEPT = 3
 
 
 PANEL = "Write"
@@ -49,6 +50,7 @@ def edit(
     """Write a document in your editor ($VISUAL or $EDITOR); one that is not there yet is made.
 
     When somebody else has saved meanwhile, you get both texts brought together, with markers where you must decide.
+    Exit status 3 when you give up: your text is kept, as a draft and in a file, and the same command goes on with it.
 
     Example: automesh doc edit handbook:guides/start.md -m "port is 8443 now"
     """
@@ -107,43 +109,51 @@ class _Editing:
 
     def run(self) -> None:
         """Edits until it is saved, or until the person has had enough; then the text is a draft and a file."""
-        self._begin()
+        if not self._goes_on():
+            self._scratch.write(str(self._document["content"]), self._head)
         for _ in range(MAX_TRIES):
             self._editor.edit(self._scratch.file)
-            text = self._scratch.text()
-            if text == self._document["content"] and self._head == self._document["head"]:
-                self._scratch.discard()
-                console.print("Nothing was changed.")
-                return
-            answer = None if has_markers(text) and not self._as_it_is() else self._saved(text)
-            if answer is not None:
-                self._done(answer)
+            if self._is_done():
                 return
             if not _confirmed("Open the editor again?"):
                 break
         self._keep()
-
-    def _begin(self) -> None:
-        """The document, or what was left of an earlier attempt, if the person wants to go on with it."""
-        if not self._goes_on():
-            self._scratch.write(str(self._document["content"]), self._head)
+        raise typer.Exit(EXIT_KEPT)
 
     def _goes_on(self) -> bool:
+        """Whether the file has what was left of an earlier attempt, and the person wants to go on with it."""
         draft = {} if self._scratch.exists() else self._draft()
-        if not self._scratch.exists() and not draft.get("content"):
+        if draft.get("content"):
+            self._scratch.write(str(draft["content"]), str(draft.get("base", "")))
+        if not self._scratch.exists() or self._scratch.holds(self._document["content"]):
             return False
-        text = str(draft["content"]) if draft else self._scratch.text()
-        if text == self._document["content"]:
-            return False
-        if not _confirmed("There is a text of yours that was not saved. Go on with it?"):
-            self._forget_draft()
-            return False
-        self._head = (str(draft.get("base", "")) if draft else self._scratch.base()) or self._head
-        self._scratch.write(text, self._head)
-        return True
+        if typer.confirm("There is a text of yours that was not saved. Go on with it?", default=True):
+            self._head = self._scratch.base() or self._head
+            return True
+        aside = self._scratch.set_aside()
+        console.print(literal(f"Until this document is saved it is in {aside}", "dim"), soft_wrap=True)
+        self._forget_draft()
+        return False
 
-    def _as_it_is(self) -> bool:
-        return _confirmed("There are conflict markers in the text. Save it like this?", default=False)
+    def _is_done(self) -> bool:
+        """Whether what the editor left is saved, or nothing was changed."""
+        try:
+            text = self._scratch.text()
+        except CliError as error:
+            console.print(literal(error.message, "red"), soft_wrap=True)
+            return False
+        if text == self._document["content"] and self._head == self._document["head"]:
+            self._scratch.discard()
+            console.print("Nothing was changed.")
+            return True
+        doubt = _doubt(text)
+        if doubt and not _confirmed(f"{doubt} Save it like this?", default=False):
+            return False
+        answer = self._saved(text)
+        if answer is None:
+            return False
+        self._done(answer)
+        return True
 
     def _saved(self, text: str) -> Json | None:
         """The answer; None when the text is to be looked at again, as it then stands in the file."""
@@ -180,12 +190,15 @@ class _Editing:
 
     def _done(self, answer: Json) -> None:
         self._forget_draft()
-        self._scratch.discard()
+        self._scratch.discard_all()
         say_saved(answer, "is saved")
 
     def _keep(self) -> None:
         """Nothing is lost: a file here, and a draft there if the platform can be reached."""
-        where = "as a draft and " if self._save_draft(self._scratch.text()) else ""
+        try:
+            where = "as a draft and " if self._save_draft(self._scratch.text()) else ""
+        except CliError:
+            where = ""  # no text that a draft could hold
         console.print(literal(f"Your text is kept {where}in {self._scratch.file}", "yellow"), soft_wrap=True)
         console.print(literal("Go on with it: the same command again", "dim"))
 
@@ -217,6 +230,13 @@ class _Editing:
     def _forget_draft(self) -> None:
         if self._draft():
             self._api.delete(_draft_path(self._draft_id))
+
+
+def _doubt(text: str) -> str:
+    """What may have gone wrong in the editor; empty when nothing looks so."""
+    if has_markers(text):
+        return "There are conflict markers in the text."
+    return "" if text.strip() else "The text is empty."
 
 
 def _confirmed(question: str, *, default: bool = True) -> bool:

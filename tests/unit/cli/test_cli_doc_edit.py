@@ -109,6 +109,13 @@ def editor(folder: Path, *replacements: str) -> dict[str, str]:
     return {"VISUAL": "", "EDITOR": f"{sys.executable} {script}"}
 
 
+def scripted(folder: Path, does: str) -> dict[str, str]:
+    """An $EDITOR that does something odd to `file`."""
+    script = folder / "odd.py"
+    script.write_text(f"import os, pathlib, signal, sys\nfile = pathlib.Path(sys.argv[1])\n{does}\n")
+    return {"VISUAL": "", "EDITOR": f"{sys.executable} {script}"}
+
+
 def kept(automesh: Terminal) -> list[Path]:
     return sorted((automesh.folder / "state" / "edits").glob("*.md"))
 
@@ -262,6 +269,79 @@ def test_the_same_document_is_not_edited_twice_at_once(
     assert "in another terminal" in str(done.exception)
     assert list((automesh.folder / "shown").iterdir()) == []
     assert automesh("doc", "edit", PLACE, env={"VISUAL": "", "EDITOR": "true"}).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("vim 'x", "is no command"), ("  ", "there is no editor"), ("/no/such/editor", "cannot be")]
+)
+def test_an_editor_that_is_none_is_explained(
+    automesh: Terminal, space: Space, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    done = automesh("doc", "edit", PLACE, env={"VISUAL": " ", "EDITOR": command})
+    assert said in str(done.exception)
+    assert "EDITOR=nano" in getattr(done.exception, "next_step", "")
+
+
+def test_what_is_no_utf8_comes_back_to_the_editor_and_is_never_in_the_way(
+    automesh: Terminal, gateway: ScriptedGateway, space: Space
+) -> None:
+    given_up = automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_bytes(b'caf\\xe9')"))
+    assert (given_up.exit_code, "byte 3 is wrong" in given_up.output) == (3, True)
+    [file] = kept(automesh)
+    assert file.read_bytes() == b"caf\xe9"
+    mended = automesh("doc", "edit", PLACE, typed="y\n", env=scripted(automesh.folder, "file.write_text('caf\u00e9')"))
+    assert mended.exit_code == 0, mended.output
+    assert space.content == "café"
+    assert kept(automesh) == []
+
+
+def test_a_text_that_nobody_goes_on_with_is_set_aside_until_the_document_is_saved(
+    automesh: Terminal, space: Space
+) -> None:
+    edits = automesh.folder / "state" / "edits"
+    automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_bytes(b'caf\\xe9'); sys.exit(1)"))
+    anew = automesh("doc", "edit", PLACE, typed="n\n", env=scripted(automesh.folder, "pass"))
+    assert "it is in" in anew.output
+    assert "Nothing was changed" in anew.output
+    assert [each.read_bytes() for each in edits.glob("*.mine")] == [b"caf\xe9"]
+    assert automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_text('new')")).exit_code == 0
+    assert list(edits.iterdir()) == []
+
+
+def test_a_question_that_nobody_answers_costs_no_text(
+    automesh: Terminal, gateway: ScriptedGateway, space: Space
+) -> None:
+    automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_text('mine'); sys.exit(1)"))
+    space.drafts["doc_1"] = draft_service_pb2.Draft(draft_id="doc_1", content="mine", version=1)
+    interrupted = automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_text('overwritten')"))
+    assert interrupted.exit_code == 1
+    [file] = kept(automesh)
+    assert file.read_text() == "mine"
+    assert "doc_1" in space.drafts
+
+
+def test_a_file_that_came_back_empty_is_not_saved_unasked(
+    automesh: Terminal, gateway: ScriptedGateway, space: Space
+) -> None:
+    done = automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.write_text('')"))
+    assert (done.exit_code, "The text is empty" in done.output) == (3, True)
+    assert gateway.requests("UpdateDocument") == []
+
+
+def test_an_editor_that_removes_the_file_has_saved_nothing(
+    automesh: Terminal, gateway: ScriptedGateway, space: Space
+) -> None:
+    done = automesh("doc", "edit", PLACE, env=scripted(automesh.folder, "file.unlink()"))
+    assert "nothing is saved" in str(done.exception)
+    assert gateway.requests("UpdateDocument") == []
+
+
+def test_ctrl_c_in_the_editor_is_the_editors_own(automesh: Terminal, space: Space) -> None:
+    does = "os.kill(os.getppid(), signal.SIGINT)\nfile.write_text('typed after it')"
+    done = automesh("doc", "edit", PLACE, env=scripted(automesh.folder, does))
+    assert done.exit_code == 0, done.output
+    assert space.content == "typed after it"
 
 
 @pytest.mark.parametrize("given", ["guides/start.md", ":x", "handbook:"])
