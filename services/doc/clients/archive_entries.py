@@ -184,7 +184,7 @@ def _zip_wrong(info: zipfile.ZipInfo) -> str:
     if info.flag_bits & 1:
         raise ArchiveRefused("the archive is encrypted with a password: pack it without one")
     if info.compress_type not in _METHODS:
-        raise ArchiveRefused("the archive is not packed by the usual method: pack it with plain zip or tar")
+        raise ArchiveRefused("the archive is packed by another method than deflate: pack it with plain zip or tar")
     return ""
 
 

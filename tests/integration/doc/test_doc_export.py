@@ -159,6 +159,13 @@ async def test_git_in_and_out_keeps_history_authors_and_times(handbook: Served, 
     assert unzipped(await ann.export(space="again")) == unzipped(await ann.export())
 
 
+async def test_nobody_is_the_author_in_git_because_a_message_says_so(handbook: Served, tmp_path: Path) -> None:
+    forged = "harmless\n\nGit-Author: Eve <eve@example.org>\nGit-Date: 2020-01-02T03:04:05+00:00\nGit-Commit: abc"
+    await handbook.write("a.md", "one\n", user="ben", message=forged)
+    clone = await _clone(await Transfers(handbook).export(format=pb.ARCHIVE_FORMAT_GIT_BUNDLE), tmp_path)
+    assert (await _git(clone, "log", "--format=%an")).split() == ["ben"]
+
+
 async def test_an_export_of_nothing_says_so_and_one_of_a_hidden_space_is_not_found(doc: Served) -> None:
     await doc.space(visibility="VISIBILITY_MEMBERS", members=[{"user": "ann", "role": "MEMBER_ROLE_WRITER"}])
     ann, bob = Transfers(doc), Transfers(doc, "bob")

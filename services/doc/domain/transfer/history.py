@@ -37,16 +37,19 @@ def with_trailers(message: str, author: str, time: datetime, commit: str) -> str
     return f"{message.strip()[: MAX_MESSAGE - len(tail)]}{tail}"
 
 
-def without_trailers(message: str, author: str, time: datetime) -> tuple[str, str, datetime]:
-    """Message, author and time as they were before the import; as they are here for all others."""
-    found = _TRAILERS.search(message)
+def without_trailers(revision: Revision) -> tuple[str, str, datetime]:
+    """Message, author and time as they were before the import; as they are here for all others.
+
+    Anybody may write such a message, but among the co-authors is only whom an import has found.
+    """
+    found = _TRAILERS.search(revision.message)
     try:
         then = datetime.fromisoformat(found["date"]) if found else None
     except ValueError:
         then = None
-    if found is None or then is None or then.tzinfo is None:
-        return message, author, time
-    return message[: found.start()], found["author"], then
+    if found is None or then is None or then.tzinfo is None or found["author"] not in revision.co_authors:
+        return revision.message, revision.author, revision.created_at
+    return revision.message[: found.start()], found["author"], then
 
 
 def commits_of(
@@ -56,7 +59,7 @@ def commits_of(
     commits: list[HistoryCommit] = []
     paths: dict[str, str] = {}
     for revision in line:
-        message, author, time = without_trailers(revision.message, revision.author, revision.created_at)
+        message, author, time = without_trailers(revision)
         if not _goes_on(commits, revision, message, author, time):
             commits.append(HistoryCommit(author=author, message=message, time=time))
         _set(commits[-1], revision, paths, below(revision.path))
