@@ -9,15 +9,17 @@ from automesh.core.anchors import anchors_of
 from services.agent.reference.source import Module
 
 INDEX = "index.md"
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{kind}{at}" for kind in ("com", "lpt") for at in range(1, 10))})
+"""Names that Windows keeps for devices: no space has a document at them."""
 _TELLING = 4
 
 
 def page_of(module: str, package: str, *, is_package: bool) -> str:
     """Where the page of a module is, below the folder of the whole: pkg.a.b -> a/b.md, a package -> a/index.md."""
-    parts = module.split(".")[len(package.split(".")) :]
-    if is_package:
+    parts = [f"{part}_" if part.lower() in _DEVICES else part for part in module.split(".")[len(package.split(".")) :]]
+    if is_package or not parts:
         return "/".join([*parts, INDEX])
-    return "/".join(parts) + ".md" if parts else INDEX
+    return "/".join(parts) + ("_.md" if parts[-1].lower() == "index" else ".md")  # index.md tells of the package
 
 
 def headings(module: Module) -> list[str]:

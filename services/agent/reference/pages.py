@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -13,6 +14,10 @@ from services.agent.reference.source import Class, Function, Module, Value
 MAX_PAGE = 1024 * 1024
 """Bytes; what would come after them is left out, and the page says so."""
 _CUT = "\n*What follows is left out: the page would be too large.*\n"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Docstrings may have it; no document has NUL, and no reader wants the rest."""
+_MAX_OVERVIEW = 1000
+"""Names; a module of more is told of without a list of them, which would leave no room for what they are."""
 _WIDTH = 88
 
 
@@ -63,7 +68,9 @@ class _Page:
         return "\n**Offered from here**\n\n" + "".join(rows) if rows else ""
 
     def _overview(self, module: Module) -> str:
-        rows = []
+        rows: list[str] = []
+        if len(module.definitions) > _MAX_OVERVIEW:
+            return ""
         for each in module.definitions[: len(module.classes) + len(module.functions)]:
             what = _cell(inline(parse(each.doc).summary, self._link()))
             rows.append(f"| [{code(each.name)}]({self._link()(each.name)}) | {what} |\n")
@@ -185,4 +192,5 @@ def _bounded(parts: Iterator[str]) -> str:
             kept.append(_CUT)
             break
         kept.append(part)
-    return "".join(kept).encode("utf-8", "replace").decode("utf-8")
+    text = "".join(kept).encode("utf-8", "replace").decode("utf-8")
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

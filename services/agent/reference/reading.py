@@ -18,7 +18,7 @@ _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 def read_module(name: str, text: str, *, is_package: bool, private: bool = False) -> Module:
     """The module. With `private` names that begin with "_" as well. Raises SyntaxError, ValueError, RecursionError."""
-    tree = ast.parse(text)
+    tree = ast.parse(text, f"{name.rpartition('.')[2]}.py")
     offered = _offered(tree)
     reader = _Reader(private=private, offered=offered)
     body = list(_flat(tree.body))
@@ -209,15 +209,16 @@ def _absolute(node: ast.ImportFrom, name: str, *, is_package: bool) -> str:
 
 
 def _flat(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """With what stands in `if` and `try`: which branch is taken only running would tell."""
+    """With what stands in `if`, `try` and `with`: which branch is taken only running would tell."""
     for node in body:
         if isinstance(node, ast.If) and not _is_main(node.test):
             yield from _flat(node.body)
             yield from _flat(node.orelse)
-        elif isinstance(node, ast.Try):
+        elif isinstance(node, ast.Try | ast.TryStar):
+            handled = [each for handler in node.handlers for each in handler.body]
+            yield from _flat([*node.body, *handled, *node.orelse, *node.finalbody])
+        elif isinstance(node, ast.With):
             yield from _flat(node.body)
-            for handler in node.handlers:
-                yield from _flat(handler.body)
         else:
             yield node
 

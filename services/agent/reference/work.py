@@ -54,7 +54,9 @@ def work(folder: Path) -> Mapping[str, Any]:
     if not documented:
         why = f"; {len(skipped)} files cannot be read: {skipped[0][1]}" if skipped else ""
         raise Unfit("NOTHING_TO_DOCUMENT", f"{package} has no public names and no docstrings{why}")
-    pages = _write_all(modules, Names(modules, package, adopted), package, folder / "out")
+    inside = _by_package(documented)
+    told = [each for each in modules if not each.is_empty or each.name == package or each.name in inside]
+    pages = _write_all(told, inside, Names(told, package, adopted), package, folder / "out")
     return {
         "package": package,
         "modules": len(documented),
@@ -105,7 +107,8 @@ def _read_all(found: Sequence[Found], *, private: bool) -> tuple[list[Module], l
         try:
             modules.append(read_module(each.name, _text(each.file), is_package=each.is_package, private=private))
         except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
-            skipped.append((each.name, f"{type(error).__name__}: {error}"[:300]))
+            why = f"{type(error).__name__}: {error}".replace(str(each.file), each.file.name)
+            skipped.append((each.name, why[:300]))
     return modules, skipped
 
 
@@ -116,18 +119,24 @@ def _text(file: Path) -> str:
         return opened.read()
 
 
-def _write_all(modules: Sequence[Module], names: Names, package: str, out: Path) -> list[str]:
+def _write_all(
+    modules: Sequence[Module], inside: Mapping[str, Sequence[Module]], names: Names, package: str, out: Path
+) -> list[str]:
     pages: list[str] = []
     for number, module in enumerate(modules):
         if number % 20 == 0:
             said.progress(READ + (WRITTEN - READ) * number / len(modules), f"writing {module.name}")
-        inside = [each for each in modules if each.name.rpartition(".")[0] == module.name and not each.is_empty]
-        if module.is_empty and not inside and module.name != package:
-            continue
         page = page_of(module.name, package, is_package=module.is_package)
-        _write(out / page, module_page(module, names, package, inside))
+        _write(out / page, module_page(module, names, package, inside.get(module.name, ())))
         pages.append(page)
     return pages
+
+
+def _by_package(modules: Sequence[Module]) -> Mapping[str, Sequence[Module]]:
+    inside: dict[str, list[Module]] = {}
+    for module in modules:
+        inside.setdefault(module.name.rpartition(".")[0], []).append(module)
+    return inside
 
 
 def _write(file: Path, text: str) -> None:
