@@ -214,6 +214,8 @@ class _Sending:
         if isinstance(error, httpx.HTTPError):
             words = str(error) or type(error).__name__
             raise CliError(f"the connection to {self._url} failed: {words}", passing=True) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise CliError(f"{error.object[max(error.start - 20, 0) : error.end]!r} is not UTF-8") from error
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

@@ -88,7 +88,7 @@ def diff(
 ) -> None:
     """Compare any two revisions; without any, the latest with the one before it.
 
-    Example: automesh doc diff handbook:guides/start.md ~3 --words
+    Example: automesh doc diff handbook:guides/start.md '~3' --words
     """
     api = api_of(context)
     found = find_document(api, document, space=space, branch=branch)

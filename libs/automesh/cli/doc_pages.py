@@ -86,7 +86,7 @@ def show(
 ) -> None:
     """Show a document.
 
-    Example: automesh doc show handbook:guides/start.md --revision ~2
+    Example: automesh doc show handbook:guides/start.md --revision '~2'
     """
     api = api_of(context)
     found = find_document(api, document, space=space, branch=branch)
@@ -193,7 +193,7 @@ def restore(
 ) -> None:
     """Bring a document back: out of the trash, or to an earlier revision. Nothing of its history is lost.
 
-    Example: automesh doc restore handbook:guides/start.md --to ~1 -m "the rewrite was too early"
+    Example: automesh doc restore handbook:guides/start.md --to '~1' -m "the rewrite was too early"
     """
     api = api_of(context)
     found = _even_trashed(api, document, space=space, branch=branch)

@@ -45,6 +45,10 @@ def place_of(given: str, space: str) -> tuple[str, str]:
         )
     if space and name != space:
         raise CliError(f"{given!r} is in {name}, but --space says {space}")
+    if {".", ".."} & set(path.split("/")):
+        raise CliError(
+            f"the path {path!r} goes up or stays", next_step="Name it from the top: handbook:guides/start.md"
+        )
     return name, path.strip("/")
 
 

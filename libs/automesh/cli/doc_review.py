@@ -12,10 +12,12 @@ from automesh.cli.api import Json
 from automesh.cli.context import AsJson, api_of
 from automesh.cli.doc_branch import show_differences
 from automesh.cli.doc_places import Limit, Message, Space, SpaceName, word
+from automesh.cli.errors import CliError
 from automesh.cli.output import age, console, literal, print_json, table
 
 app = typer.Typer(help="Reviews: changes of a branch, looked at before they are merged.", no_args_is_help=True)
 ReviewId = Annotated[str, typer.Argument(metavar="REVIEW", help="Which review.")]
+STATES = ("open", "merged", "closed")
 _STYLES = {"open": "blue", "merged": "green", "closed": "yellow", "approved": "green", "changes requested": "red"}
 
 
@@ -54,6 +56,8 @@ def list_reviews(
     as_json: AsJson = False,
 ) -> None:
     """List reviews, the latest change first."""
+    if state and state not in STATES:
+        raise CliError(f"--state {state!r} is none of {', '.join(STATES)}")
     wanted = f"REVIEW_STATE_{state.upper()}" if state else ""
     query = {"space": space, "state": wanted, "reviewer": reviewer, "pageSize": limit}
     found = api_of(context).get("/reviews", **query).get("reviews", [])

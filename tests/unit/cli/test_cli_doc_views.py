@@ -212,3 +212,20 @@ def test_statistics_show_what_is_looked_for_in_vain(automesh: Terminal, gateway:
     assert "vacation [days]" in done.output
     assert "▆█" in done.output
     assert gateway.requests("GetSpaceStatistics")[0].days == 2
+
+
+def test_what_is_not_utf8_is_told_and_no_traceback(automesh: Terminal) -> None:
+    done = automesh("doc", "search", "caf\udce9")
+    assert "is not UTF-8" in str(done.exception)
+
+
+@pytest.mark.parametrize("place", ["handbook:../x.md", "handbook:a/./b.md", "handbook:.."])
+def test_a_path_that_goes_up_reaches_no_other_address(automesh: Terminal, gateway: ScriptedGateway, place: str) -> None:
+    done = automesh("doc", "show", place)
+    assert "from the top" in getattr(done.exception, "next_step", "")
+    assert gateway.seen == []
+
+
+def test_a_state_that_no_review_has_is_told_with_those_there_are(automesh: Terminal) -> None:
+    done = automesh("doc", "review", "list", "--state", "done")
+    assert "open, merged, closed" in str(done.exception)
