@@ -90,7 +90,7 @@ class Core:
         self.lane = Lane()
         """Where what takes long waits for its turn."""
         self.pages = PageMaker(CachedRenderer(BoundedRenderer(), outside.cache, version=VERSION), self.lane)
-        self.reader = DocumentReader(self.documents, self.directory)
+        self.reader = DocumentReader(self.documents, self.directory, self.lane)
         self.views, self.searches = SqlViewStore(outside.database, outside.sealer), SqlSearchStore(outside.database)
         self.recorder = Recorder(self.views, self.searches, clock=options.clock)
         self.search_log: SearchLog = self.recorder

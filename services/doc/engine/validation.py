@@ -23,6 +23,7 @@ async def open_validation(core: Core) -> AsyncGenerator[Part]:
         SqlSpaceLinks(core.outside.database),
         core.directory,
         core.checks,
+        lane=core.lane,
         max_bytes=core.options.max_page_bytes,
     )
     yield Part(

@@ -127,7 +127,7 @@ class SqlSpaceStore:
         return await self.get(tenant_id, space.space)
 
     async def delete(self, tenant_id: str, space: str, *, force: bool) -> None:
-        """Once more when a write meets it half way, each holding what the other wants: the database ends one of them."""
+        """Again when a write meets it half way, each holding what the other wants: the database ends one of them."""
         for _ in range(TRIES - 1):
             with suppress(Contended):
                 await self._delete(tenant_id, space, force=force)

@@ -12,6 +12,7 @@ from services.doc.domain.changes.doorbell import Doorbell
 from services.doc.domain.documents import reader as reading
 from services.doc.domain.documents.document import Head
 from services.doc.domain.documents.history import HistoryQuery
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.reader import DocumentReader
 from services.doc.domain.documents.requests import Edit, NewDocument
 from services.doc.domain.documents.writer import DocumentWriter
@@ -53,7 +54,7 @@ async def shelf() -> Shelf:
         Person(tenant_id="acme", user="root"), NewSpace(space="s", visibility=Visibility.MEMBERS, members=members)
     )
     writer = DocumentWriter(documents, directory, NoChecks(), doorbell, make_id=new_id, max_bytes=10_000)
-    return Shelf(DocumentReader(documents, directory), writer)
+    return Shelf(DocumentReader(documents, directory, Lane()), writer)
 
 
 async def test_revisions_come_in_pages_newest_first_and_by_author(shelf: Shelf) -> None:

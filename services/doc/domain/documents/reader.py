@@ -13,6 +13,7 @@ from services.doc.domain.documents.document import Document, DocumentQuery, Head
 from services.doc.domain.documents.graph import Graph
 from services.doc.domain.documents.history import HISTORY_STEPS, HistoryHit, HistoryQuery, occurrences
 from services.doc.domain.documents.merging import MergeOutcome, Merger
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.path import file_path
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.errors import SpaceNotFound, document_not_found, revision_not_found
@@ -29,8 +30,8 @@ _AT_ONCE = 20
 class DocumentReader:
     """Everything that changes nothing."""
 
-    def __init__(self, documents: DocumentStore, directory: SpaceDirectory) -> None:
-        self._documents, self._directory = documents, directory
+    def __init__(self, documents: DocumentStore, directory: SpaceDirectory, lane: Lane) -> None:
+        self._documents, self._directory, self._lane = documents, directory, lane
         self._merger = Merger(documents)
 
     async def head(self, person: Person, document_id: str, branch: str, least: MemberRole = MemberRole.READER) -> Head:
@@ -122,9 +123,8 @@ class DocumentReader:
         nodes, truncated = _newest(graph, at, BLAME_STEPS)
         found = await self._documents.revisions(person.tenant_id, nodes)
         revisions = _within(found, BLAME_BYTES)
-        bodies = await self._documents.contents(person.tenant_id, [each.sha256 for each in revisions])
-        steps = [Step(each.revision_id, each.parents, bodies[each.sha256]) for each in reversed(revisions)]
-        origins = await asyncio.to_thread(blame, steps)
+        size = sum(each.size for each in revisions)
+        origins = await self._lane.turn(size, self._origins, person.tenant_id, revisions)
         named = {origin.revision_id for origin in origins}
         return (
             origins,
@@ -150,6 +150,11 @@ class DocumentReader:
                 more = last != page[-1] or len(page) == HISTORY_STEPS
                 return hits[: query.limit], last.revision_id if more else ""
         return hits, page[-1].revision_id if len(page) == HISTORY_STEPS else ""
+
+    async def _origins(self, tenant_id: str, revisions: Sequence[Revision]) -> Sequence[Origin]:
+        bodies = await self._documents.contents(tenant_id, [each.sha256 for each in revisions])
+        steps = [Step(each.revision_id, each.parents, bodies[each.sha256]) for each in reversed(revisions)]
+        return await asyncio.to_thread(blame, steps)
 
     async def _hits(self, tenant_id: str, part: Sequence[Revision], query: HistoryQuery) -> Sequence[HistoryHit]:
         first = [parent for revision in part for parent in revision.parents[:1]]

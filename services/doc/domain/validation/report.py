@@ -12,6 +12,7 @@ from typing import Protocol
 from services.doc.domain.branches.ports import BranchStore
 from services.doc.domain.documents import text as texts
 from services.doc.domain.documents.document import DocumentQuery, Head
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.documents.path import document_path
 from services.doc.domain.documents.ports import DocumentStore
 from services.doc.domain.documents.text import Text
@@ -100,11 +101,12 @@ class Report:
         directory: SpaceDirectory,
         checks: PageChecks,
         *,
+        lane: Lane,
         max_bytes: int,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._documents, self._branches, self._links, self._directory = documents, branches, links, directory
-        self._checks, self._max_bytes, self._now_s = checks, max_bytes, now_s
+        self._checks, self._lane, self._max_bytes, self._now_s = checks, lane, max_bytes, now_s
 
     async def check(self, person: Person, space: str, branch: str, path: str, content: str) -> Checked:
         """A text that is not saved. Raises ValidationError for one that cannot be read."""
@@ -176,7 +178,8 @@ class Report:
         for document_id, finding in await self._by_links(space, branch, heads, levels):
             found[document_id].append(finding)
         if not levels.keys() <= BY_LINKS:
-            for document_id, finding in await self._by_contents(space, heads, levels):
+            size = sum(head.size for head in heads)
+            for document_id, finding in await self._lane.turn(size, self._by_contents, space, heads, levels):
                 found[document_id].append(finding)
         for each in found.values():
             each.sort(key=lambda finding: (finding.line, finding.column, finding.rule))
