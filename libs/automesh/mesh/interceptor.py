@@ -337,7 +337,7 @@ def _named(names: Sequence[str], message: Any) -> str:
     values = (
         getattr(each, name) for each in (message, *inner) for name in names if name in each.DESCRIPTOR.fields_by_name
     )
-    return next((str(value) for value in values if value), "")
+    return next((value for value in values if isinstance(value, str) and value), "")
 
 
 _MAKERS: dict[tuple[bool, bool], Callable[..., grpc.RpcMethodHandler[Any, Any]]] = {
