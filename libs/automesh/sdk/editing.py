@@ -25,7 +25,7 @@ MAX_PLACE = 4 * 1024
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 _JOINED_WITHIN_S = 30.0
 _REFUSALS, _MISHAPS = {"TOO_LARGE", "TOO_COSTLY", "OUT_OF_ORDER"}, {"STORE_AWAY", "BEHIND"}
-_PASSING = {Kind.EXHAUSTED, Kind.DEADLINE, Kind.ABORTED}
+_PASSING = {Kind.UNAVAILABLE, Kind.DEADLINE, Kind.ABORTED}
 _TAKEN = {"joined", "update", "acknowledged", "presence", "saved", "not_saved"}
 
 
@@ -227,7 +227,7 @@ class Editor:
 
     def _passes(self, error: AutomationError) -> bool:
         """Whether the stream is made again. Whoever is not in yet is told at once that there is no place."""
-        return error.kind is Kind.UNAVAILABLE or (self._begun and error.kind in _PASSING)
+        return error.kind in _PASSING or (self._begun and error.kind is Kind.EXHAUSTED)
 
     def _requests(self) -> AsyncIterator[pb.EditDocumentRequest]:
         vector = self._doc.get_state() if self._begun else b""

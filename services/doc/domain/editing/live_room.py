@@ -26,7 +26,6 @@ TOLD = {
     Verdict.TOO_COSTLY: "this update takes too long to bring in: take it back, and write in smaller steps",
     Verdict.OUT_OF_ORDER: "this update builds on one that is not here: join again with your state vector",
 }
-
 MALFORMED = "these bytes are no update of Yjs (version 1), or one that writes more than characters: send plain text"
 
 
@@ -130,6 +129,12 @@ class LiveRoom:
 
     def _needed(self) -> bool:
         return bool(self._audience) or bool(self._box) or self.room.unsaved
+
+    def _end_all(self, error: AutomationError) -> None:
+        self._audience.end(error)
+        for joined in self._entering:
+            if not joined.done():
+                joined.set_exception(error)
 
     async def _turn(self) -> None:
         match await self._box.take(min(self._revisions.wait_s, TICK_S)):
@@ -251,14 +256,6 @@ class LiveRoom:
         elif not self._hinted:
             self._hinted = True
             self._box.put(Hinted())
-
-    # ------------------------------------------------------------------ the end
-
-    def _end_all(self, error: AutomationError) -> None:
-        self._audience.end(error)
-        for done in self._entering:
-            if not done.done():
-                done.set_exception(error)
 
 
 def _now() -> float:

@@ -102,9 +102,9 @@ class Update(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """The client's number for it, counting from 1; acknowledged by it."""
+    """The client's number for it, from 1 on, each higher than the one before; acknowledged by it."""
     update: _builtins.bytes
-    """The update as Yjs encodes it (version 1), at most 1 MiB."""
+    """The update as Yjs encodes it (version 1), at most 1 MiB; it writes characters and nothing else."""
     def __init__(
         self,
         *,
@@ -205,7 +205,7 @@ class EditDocumentResponse(_message.Message):
 
     @_builtins.property
     def not_saved(self) -> Global___NotSaved:
-        """Updates are not durable: show it, and stop the writer."""
+        """Updates are not durable, or no revision was cut: show it. Where updates are refused, stop the writer."""
 
     def __init__(
         self,
@@ -291,7 +291,7 @@ Global___Saved: _TypeAlias = Saved  # noqa: Y015
 
 @_typing.final
 class NotSaved(_message.Message):
-    """Updates are not durable."""
+    """Updates are not durable, or no revision was cut."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
