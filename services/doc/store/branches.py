@@ -13,11 +13,10 @@ from services.doc.domain.errors import BranchInUse, BranchTaken, branch_not_foun
 from services.doc.store.attachments import COPY_ATTACHMENTS
 
 COUNTED = """
-SELECT b.*, (SELECT count(*) FROM head h WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch)
-              AND h.deleted_at IS NULL) AS document_count,
-       greatest(b.updated_at, (SELECT max(h.updated_at) FROM head h
-                                WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch))) AS moved_at
-  FROM branch b
+SELECT b.*, heads.document_count, greatest(b.updated_at, heads.moved_at) AS moved_at
+  FROM branch b CROSS JOIN LATERAL (
+       SELECT count(*) FILTER (WHERE h.deleted_at IS NULL) AS document_count, max(h.updated_at) AS moved_at
+         FROM head h WHERE (h.tenant_id, h.space, h.branch) = (b.tenant_id, b.space, b.branch)) heads
 """
 GET = """
 SELECT b.*, 0 AS document_count, b.updated_at AS moved_at FROM branch b
