@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from automesh.cli import output
 from automesh.cli.demo import Watched, _screen
 from automesh.cli.output import coloured, literal, table
 from automesh.cli.tasks import _input
@@ -43,3 +44,15 @@ def test_the_demo_shows_every_figure_in_a_narrow_terminal() -> None:
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e999"])
 def test_an_input_that_json_has_no_number_for_is_text(value: str) -> None:
     assert _input([f"seconds={value}"], None) == {"seconds": value}
+
+
+def test_a_table_that_does_not_fit_is_told_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["doc_01m8csycyh9qqpd3fe0qh9y", "guides/a-long-name.md", "A title", ""], ["doc_2", "日本語.md", "B", "x"]]
+    monkeypatch.setattr(output, "console", Console(width=40, force_terminal=True))
+    narrow = shown(table(["DOCUMENT", "PATH", "TITLE", "TAGS"], rows), width=40)
+    assert "PATH      guides/a-long-name.md" in narrow
+    assert narrow.count("TAGS") == 1, "what is empty needs no line"
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert "DOCUMENT" in shown(table(["DOCUMENT", "AGE"], [["doc_1", "3 s"]]), width=40).splitlines()[0]
+    monkeypatch.setattr(output, "console", Console(width=40, force_terminal=False))
+    assert "PATH" in shown(table(["DOCUMENT", "PATH", "TITLE", "TAGS"], rows), width=140).splitlines()[0]

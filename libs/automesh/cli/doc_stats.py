@@ -14,8 +14,8 @@ from automesh.cli.context import AsJson, api_of
 from automesh.cli.doc_places import Document, Limit, Space, SpaceName, document_path, find_document, space_path
 from automesh.cli.output import age, console, literal, print_json, table
 
-BAR = 30
-"""Characters of the longest bar."""
+BAR, SHORTEST_BAR = 30, 8
+"""Characters of the longest bar, and of that on a narrow terminal."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _DAYS = "▁▂▃▄▅▆▇█"
 
@@ -100,15 +100,17 @@ def sparks(counts: Sequence[int]) -> str:
 def bars(title: str, entries: Sequence[tuple[str, int]]) -> Table:
     """A bar for each entry, the longest for the greatest count."""
     most = max((count for _, count in entries), default=0) or 1
+    names = max((literal(name).cell_len for name, _ in entries), default=0)
+    length = max(SHORTEST_BAR, min(BAR, console.width - max(names, len(title)) - len(str(most)) - 4))
     rows: list[list[str | Text]] = [
-        [literal(name), str(count), Text(bar(count / most), "cyan")] for name, count in entries
+        [literal(name), str(count), Text(bar(count / most, length), "cyan")] for name, count in entries
     ]
     return table([title, "", ""], rows)
 
 
-def bar(share: float) -> str:
-    """A bar of BAR characters for 1.0, in eighths of a character."""
-    whole, eighths = divmod(round(share * BAR * 8), 8)
+def bar(share: float, length: int = BAR) -> str:
+    """A bar of `length` characters for 1.0, in eighths of a character."""
+    whole, eighths = divmod(round(share * length * 8), 8)
     return "█" * whole + (_EIGHTHS[eighths] if eighths else "")
 
 

@@ -15,6 +15,9 @@ from rich.text import Text
 PIPED_WIDTH = 140
 """Without a terminal nothing should be cut: ids are copied from what is printed."""
 
+LEAST_COLUMN = 10
+"""Characters to which a column may be folded."""
+
 console = Console() if Console().is_terminal else Console(width=PIPED_WIDTH)
 errors = Console(stderr=True)
 
@@ -69,10 +72,35 @@ def age(time: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, title: str = "") -> Table:
-    """A table in the house's style. Cells are shown as they are, whatever brackets are in them."""
+    """A table in the house's style. Cells are shown as they are, whatever brackets are in them.
+
+    On a terminal that is too narrow for it each row becomes some lines, with the column's name before its cell.
+    """
+    cells = [[cell if isinstance(cell, Text) else literal(cell) for cell in row] for row in rows]
+    if console.is_terminal and _least_width(cells) > console.width:
+        return _stacked(columns, cells, title)
     made = Table(title=title or None, box=None, header_style="bold", pad_edge=False, show_header=any(columns))
     for number, column in enumerate(columns):
         made.add_column(column, no_wrap=number == 0, overflow="fold")  # the first column names the thing: never cut
-    for row in rows:
-        made.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
+    for row in cells:
+        made.add_row(*row)
+    return made
+
+
+def _least_width(cells: Sequence[Sequence[Text]]) -> int:
+    """Of a table that can be read: the first column whole, and some characters of each other one."""
+    widths: list[int] = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=False)]
+    return sum(widths[:1]) + sum(min(width, LEAST_COLUMN) + 1 for width in widths[1:])
+
+
+def _stacked(columns: Sequence[str], cells: Sequence[Sequence[Text]], title: str) -> Table:
+    made = Table(title=title or None, box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for number, row in enumerate(cells):
+        if number:
+            made.add_row("", "")
+        for column, cell in zip(columns, row, strict=False):
+            if cell.plain:
+                made.add_row(literal(column), cell)
     return made
