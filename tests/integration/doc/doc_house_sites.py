@@ -88,7 +88,7 @@ class Stores:
 
     async def asked(self, release_id: str, **more: object) -> None:
         told = {"tenant_id": "default", "space": "guides", "branch": "main", "created_by": "anna", **more}
-        await self.sites.add(NewRelease(release_id=release_id, **told))  # type: ignore[arg-type]
+        await self.sites.add(NewRelease(release_id=release_id, **told))  # type: ignore[arg-type]  # fields, built from a dict
 
     async def finished(self, content: bytes = b"x") -> bool:
         """The next release is built, of one file; whether readers were switched to it."""

@@ -37,7 +37,7 @@ def zipped(files: Files) -> bytes:
 def tarred(files: Files, mode: str = "w:gz") -> bytes:
     """A tar archive."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=out, mode=mode) as archive:  # type: ignore[call-overload]  # modes of tarfile are literals
         for path, content in files.items():
             body = content.encode() if isinstance(content, str) else content
             info = tarfile.TarInfo(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 Spoil = Callable[[Message], None]
 LONG = "x" * 200_000
@@ -59,7 +60,7 @@ def forged(token: str) -> Iterator[tuple[str, str]]:
         yield f"page_token: {key[:30]!r}", base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
 
 
-def _of_field(message: Message, field: FieldDescriptor) -> Iterator[tuple[str, Spoil]]:
+def _of_field(message: Message, field: Any) -> Iterator[tuple[str, Spoil]]:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         yield from _of_map(field)
     elif field.is_repeated:
@@ -85,13 +86,13 @@ def _values(field: FieldDescriptor) -> Iterator[tuple[str, Any]]:
 
 def _of_known(field: FieldDescriptor) -> Iterator[tuple[str, Spoil]]:
     """Times, spans and JSON."""
-    name = field.message_type.full_name
+    name = getattr(field.message_type, "full_name", "")
     if name in {"google.protobuf.Timestamp", "google.protobuf.Duration"}:
         for seconds, nanos in MOMENTS:
             yield f"{seconds} s {nanos} ns", _within(field.name, _moment(seconds, nanos))
     elif name == "google.protobuf.Struct":
         for what, values in _structs():
-            yield what, _within(field.name, lambda struct, values=values: struct.update(values))  # type: ignore[misc]
+            yield what, _within(field.name, lambda struct, values=values: struct.update(values))  # type: ignore[misc]  # the default of a lambda has no type
     elif name == "google.protobuf.Value":
         yield "NaN", _within(field.name, _set("number_value", float("nan")))
         yield "null", _within(field.name, _set("null_value", 0))
@@ -99,8 +100,8 @@ def _of_known(field: FieldDescriptor) -> Iterator[tuple[str, Spoil]]:
 
 def _of_list(field: FieldDescriptor) -> Iterator[tuple[str, Spoil]]:
     if field.message_type is not None:
-        yield "an empty one", _more(field.name, [field.message_type._concrete_class()])
-        yield "20,000", _more(field.name, [field.message_type._concrete_class()] * 20_000)
+        yield "an empty one", _more(field.name, [GetMessageClass(field.message_type)()])
+        yield "20,000", _more(field.name, [GetMessageClass(field.message_type)()] * 20_000)
     elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         for what, value in TEXTS.items():
             yield what, _more(field.name, [value])

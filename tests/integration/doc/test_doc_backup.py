@@ -78,7 +78,7 @@ async def furnish(served: Served) -> dict[str, str]:
     stub = template_rpc.TemplateServiceStub(await served.channel("ann", "doc.read", "doc.write"))
     await stub.CreateTemplate(
         template_service_pb2.CreateTemplateRequest(
-            template={"space": "handbook", "name": "note", "body": "# {{ space }}\n"}  # type: ignore[arg-type]
+            template={"space": "handbook", "name": "note", "body": "# {{ space }}\n"}  # type: ignore[arg-type]  # fields, built from a dict
         )
     )
     await talk(served, (await ann.paths())["docs/p1.md"])

@@ -139,7 +139,7 @@ async def test_what_is_no_comment_is_refused_with_the_field(
     anchor = request.get("anchor")
     if isinstance(anchor, dict) and anchor.get("revision_id") == "HEAD":
         anchor["revision_id"] = page.head
-    error = await invalid((await comments(handbook)).CreateComment(pb.CreateCommentRequest(**request)))  # type: ignore[arg-type]
+    error = await invalid((await comments(handbook)).CreateComment(pb.CreateCommentRequest(**request)))  # type: ignore[arg-type]  # fields, built from a dict
     assert error.violations[0].field == where
 
 

@@ -106,10 +106,10 @@ async def test_ten_thousand_updates_leave_a_small_room(core: Core, replica: Repl
     anna = RoomEditor("anna", head.document_id, replica)
     await anna.come()
     for number in range(10_000):
-        await anna.write(lambda text, number=number: text.insert(number, "x"))  # type: ignore[misc]
+        await anna.write(lambda text, number=number: text.insert(number, "x"))  # type: ignore[misc]  # the default of a lambda has no type
     await anna.settled()
     await anna.save()
-    rows, size = await core.outside.database.fetchrow(  # type: ignore[misc]
+    rows, size = await core.outside.database.fetchrow(  # type: ignore[misc]  # there is a row
         "SELECT count(*), sum(length(bytes)) FROM edit_update", tenant=ENGINE
     )
     assert rows <= 501

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.postgres
 
 
 async def follow(served: Served, user: str, **fields: object) -> None:
-    await (await notifications(served, user)).Follow(pb.FollowRequest(**fields))  # type: ignore[arg-type]
+    await (await notifications(served, user)).Follow(pb.FollowRequest(**fields))  # type: ignore[arg-type]  # fields, built from a dict
 
 
 async def test_whoever_made_a_document_hears_of_its_changes_and_not_of_their_own(handbook: Served) -> None:

@@ -286,7 +286,7 @@ async def test_what_is_written_during_a_build_is_in_it(docs: Searched) -> None:
     real = docs.documents.list
 
     async def listing_while_somebody_writes(*args: object, **kwargs: object) -> object:
-        heads = await real(*args, **kwargs)  # type: ignore[arg-type]
+        heads = await real(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they came
         docs.documents.list = real  # type: ignore[method-assign]
         await docs.write("p3.md", "# Page 3\n\nokapi\n")
         await docs.write("late.md", "# Late\n\nokapi\n")

@@ -62,8 +62,8 @@ class Shared(MemoryCache):
 
 def asked(index: Index, spaces: Sequence[str] = ("docs",), tenant_id: str = "acme", **request: object) -> Asked:
     filters = Filters(spaces=tuple(spaces))
-    wanted = replace(SearchRequest(query="roll back"), **request)  # type: ignore[arg-type]
-    return Asked(index, index.at, tenant_id, filters, wanted)  # type: ignore[arg-type]
+    wanted = replace(SearchRequest(query="roll back"), **request)  # type: ignore[arg-type]  # fields, built from a dict
+    return Asked(index, index.at, tenant_id, filters, wanted)  # type: ignore[arg-type]  # fields, built from a dict
 
 
 async def shared_by(index: Index) -> Shared:
@@ -120,7 +120,7 @@ async def test_another_replica_with_the_same_documents_takes_the_answer_as_it_is
 async def test_another_question_is_never_given_that_answer(other: dict[str, object]) -> None:
     cache = await shared_by(Index(1, "same"))
 
-    assert await recalled(cache, asked(Index(77, "same"), **other)) is None  # type: ignore[arg-type]
+    assert await recalled(cache, asked(Index(77, "same"), **other)) is None  # type: ignore[arg-type]  # fields, built from a dict
 
 
 async def test_another_state_or_engine_of_an_index_is_never_given_that_answer() -> None:

@@ -150,7 +150,7 @@ def test_history_is_brought_together_and_a_text_made_again_from_it_is_the_same(
 ) -> None:
     monkeypatch.setattr(shared_text, "LOG_UPDATES", 10)
     for number in range(100):
-        update = writer.update(lambda shared, word=f"{number} ": shared.insert(0, word))  # type: ignore[misc]
+        update = writer.update(lambda shared, word=f"{number} ": shared.insert(0, word))  # type: ignore[misc]  # the default of a lambda has no type
         assert text.judge(update, max_bytes=MOST) is Verdict.TAKEN
     assert text.judge(b"garbage", max_bytes=MOST) is Verdict.MALFORMED  # it is made again
     assert str(text) == str(writer.text)
