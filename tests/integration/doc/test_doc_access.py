@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 WRITER = {
     *("UploadAttachment", "DeleteAttachment", "CreateBranch", "DeleteBranch", "CreateDocument", "UpdateDocument"),
-    *("DeleteDocument", "RestoreDocument", "EditDocument", "CreateReview", "MergeReview", "CloseReview"),
+    *("DeleteDocument", "RestoreDocument", "EditDocument", "CreateReview", "MergeReview", "CloseReview", "JudgeReview"),
     *("PublishSite", "RollBackSite", "ResumeAutoPublish", "UnpublishSite", "UpdateSite", "CreateTemplate"),
     *("UpdateTemplate", "DeleteTemplate", "ImportArchive", "ListReaders"),
 }

@@ -85,7 +85,7 @@ class Reviews:
     async def judge(self, person: Person, review_id: str, verdict: Verdict, message: str) -> Standing:
         """On the branch as it is now. Raises ReviewEnded."""
         check_message(message)
-        review = await self._found(person, review_id)
+        review = await self._found(person, review_id, MemberRole.WRITER)
         if review.state is not ReviewState.OPEN:
             raise review_ended(review_id, review.state)
         if verdict is Verdict.CHANGES_REQUESTED and not message.strip():

@@ -57,9 +57,9 @@ class _MemberRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberRole
     MEMBER_ROLE_READER: _MemberRole.ValueType  # 1
     """Read and comment."""
     MEMBER_ROLE_WRITER: _MemberRole.ValueType  # 2
-    """Write, too."""
+    """Write, approve and publish, too."""
     MEMBER_ROLE_OWNER: _MemberRole.ValueType  # 3
-    """Approve, publish, and change the space itself, too."""
+    """Change the space itself, its webhooks and who may read its site, too."""
 
 class MemberRole(_MemberRole, metaclass=_MemberRoleEnumTypeWrapper):
     """What a member may do."""
@@ -69,9 +69,9 @@ MEMBER_ROLE_UNSPECIFIED: MemberRole.ValueType  # 0
 MEMBER_ROLE_READER: MemberRole.ValueType  # 1
 """Read and comment."""
 MEMBER_ROLE_WRITER: MemberRole.ValueType  # 2
-"""Write, too."""
+"""Write, approve and publish, too."""
 MEMBER_ROLE_OWNER: MemberRole.ValueType  # 3
-"""Approve, publish, and change the space itself, too."""
+"""Change the space itself, its webhooks and who may read its site, too."""
 Global___MemberRole: _TypeAlias = MemberRole  # noqa: Y015
 
 class _RuleLevel:
