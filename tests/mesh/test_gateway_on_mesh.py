@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from automesh.local.ports import free_port
+
 pytestmark = pytest.mark.mesh
 
 LIMIT_S = 60.0  # gRPC itself takes 15 s to decide that control does not know a service
@@ -49,11 +51,7 @@ async def start(lab: Any, port: int) -> tuple[Any, Front]:
 
 @pytest.fixture
 def port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 async def until(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from automesh.local.ports import free_port
 
 pytestmark = [pytest.mark.mesh, pytest.mark.consul]
 
@@ -18,7 +19,7 @@ class Consul:
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary, self._folder = binary, folder
-        self.ports = [_free_port() for _ in range(4)]
+        self.ports = [free_port() for _ in range(4)]
 
     async def start(self) -> None:
         http, server, lan, wan = map(str, self.ports)
@@ -82,9 +83,3 @@ async def test_control_started_again_without_consul_serves_what_it_remembers(lab
     await lab.control()
     late = await lab.caller()
     assert (await late.do("until", by=["echo-1"]))["errors"] == {}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shlex
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,6 +16,8 @@ import psutil
 from automesh.core.errors import AutomationError, Kind
 
 HOST = "127.0.0.1"
+_FIRST, _TRIES = 20_000, 100
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _COMMAND_CHARACTERS = 60
 _STATE_DIR = "AUTOMESH_STATE_DIR"
 
@@ -26,10 +30,21 @@ class PortRefused(AutomationError):
 
 
 def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that is free now, and that no outgoing connection is given until somebody listens there."""
+    below = _first_of_outgoing()
+    for _ in range(_TRIES):
+        port = random.randrange(_FIRST, below) if below > _FIRST else 0  # noqa: S311 - no secret
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise PortRefused(f"{_TRIES} ports from {_FIRST} on that were tried are all taken: stop some programs")
+
+
+def _first_of_outgoing() -> int:
+    """The kernel takes ports for outgoing connections from there on."""
+    with suppress(OSError, ValueError):
+        return int(_OUTGOING.read_text().split()[0])
+    return _FIRST
 
 
 def claim(port: int, what: str, option: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from automesh.control.v1 import registry_service_pb2, registry_service_pb2_grpc
+from automesh.local.ports import free_port
 from automesh.mesh.audit import AuditLog
 from automesh.mesh.interceptor import CallInterceptor
 from automesh.mesh.policy import AccessTable
@@ -53,7 +53,7 @@ class EmbeddedWorld:
     ttl_s = TTL_S
 
     def __init__(self, folder: Path) -> None:
-        self.ca, self._port = ThrowawayCa(folder / "ca"), _free_port()
+        self.ca, self._port = ThrowawayCa(folder / "ca"), free_port()
         self._audit = AuditLog(folder / "audit", service="control", instance_id="control-1")
         self.address = f"localhost:{self._port}"
         self._catalogue = self._fresh()
@@ -101,7 +101,7 @@ class ConsulWorld:
     ttl_s = TTL_S
 
     def __init__(self, binary: Path, folder: Path) -> None:
-        self._binary, self._folder, self._ports = binary, folder, [_free_port() for _ in range(4)]
+        self._binary, self._folder, self._ports = binary, folder, [free_port() for _ in range(4)]
         self.address = f"127.0.0.1:{self._ports[0]}"
 
     def registry(self, service: str = "echo") -> Registry:
@@ -254,9 +254,3 @@ async def consul_watcher(consul_world: World) -> AsyncGenerator[Watcher]:
     """What control sees in Consul."""
     async with watching(consul_world) as watcher:
         yield watcher
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

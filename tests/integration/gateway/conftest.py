@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hashlib
 import importlib.resources
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_tools import protoc
 
 from automesh.doc.v1 import document_pb2
+from automesh.local.ports import free_port
 from automesh.mesh.channel import OPTIONS
 from gateway.app import http_gateway
 from gateway.descriptors import Catalog, load_catalog
@@ -251,12 +251,6 @@ class Echo:
 
     async def next_event(self) -> str:
         return await asyncio.wait_for(self.seen.get(), LIMIT_S)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,18 +10,13 @@ from typer.testing import CliRunner, Result
 
 from automesh.cli.errors import CliError
 from automesh.cli.main import cli
+from automesh.local.ports import free_port
 from automesh.testing.postgres import PostgresForTests
 from gateway.app import http_gateway
 from gateway.settings import Settings
 from tests.integration.model.registry_house import PEOPLE, TENANT, RegistryHouse, registry_house
 
 pytestmark = pytest.mark.postgres
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Terminal:

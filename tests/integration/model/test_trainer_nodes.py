@@ -1,22 +1,15 @@
 """Two nodes of one training: the one that hosts the meeting speaks for both, whoever came first."""
 
 import json
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from automesh.local.ports import free_port
 from tests.integration.model.training_folder import LIMIT_S, Folder, of_kind
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("order", [("host", "guest"), ("guest", "host")])

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 
 from services.doc.domain.changes.doorbell import Doorbell
+from services.doc.domain.documents.pace import Lane
 from services.doc.domain.spaces.access import Person
 from services.doc.domain.spaces.directory import SpaceDirectory
 from services.doc.domain.spaces.space import Level, Rules
@@ -57,7 +58,7 @@ def report(house: House, *, step_s: float = 0.0) -> Report:
     ticks = count()
     return Report(
         house.documents, house.branches, FakeSpaceLinks(), SpaceDirectory(house.spaces, Doorbell()),
-        PageChecks(FakeLinkTargets()), max_bytes=100_000, now_s=lambda: next(ticks) * step_s,
+        PageChecks(FakeLinkTargets()), lane=Lane(), max_bytes=100_000, now_s=lambda: next(ticks) * step_s,
     )  # fmt: skip
 
 
