@@ -139,6 +139,7 @@ def test_what_lies_on_the_disk_shows_nothing_of_the_data(live: LiveStack, houses
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_does_all_of_it(live: LiveStack, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text(CSV, encoding="utf-8")

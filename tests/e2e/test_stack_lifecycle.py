@@ -135,6 +135,7 @@ def test_a_stack_starts_serves_is_looked_at_and_goes_without_a_trace(stack: Live
     assert "No stack runs" in stack.command("down")
 
 
+@pytest.mark.slow
 def test_in_a_terminal_a_live_table_is_shown_and_ctrl_c_leaves_nothing(stack: LiveStack) -> None:
     terminal = Terminal(stack, "up", *EMBEDDED)
     terminal.until_shown("automesh is up")
@@ -173,6 +174,7 @@ def test_orphans_that_will_not_go_are_ended_by_the_next_start(stack: LiveStack) 
     assert overall(stack) == "HEALTH_STATUS_SERVING"
 
 
+@pytest.mark.slow
 def test_of_two_that_start_at_once_one_serves_and_the_other_says_so(stack: LiveStack) -> None:
     both = [Terminal(stack, "up", "--detach", *EMBEDDED) for _ in range(2)]
     assert [terminal.process.wait(180) for terminal in both] == [0, 0]

@@ -38,6 +38,7 @@ async def test_new_leaves_cost_no_call(lab: Any) -> None:
     assert report["errors"] == {}
 
 
+@pytest.mark.slow
 async def test_a_whole_new_ca_costs_no_call(lab: Any) -> None:
     await lab.control()
     await lab.echo("echo-1")

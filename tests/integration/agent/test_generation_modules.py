@@ -104,6 +104,7 @@ async def test_pynguin_adds_examples(sandbox: Sandbox, tmp_path: Path) -> None:
     assert f"{report.passed} passed" in done.stdout
 
 
+@pytest.mark.slow
 async def test_an_installed_module_needs_no_path(sandbox: Sandbox, tmp_path: Path) -> None:
     told = Told()
 
@@ -117,6 +118,7 @@ async def test_an_installed_module_needs_no_path(sandbox: Sandbox, tmp_path: Pat
     assert report.coverage.line_percent > 50
 
 
+@pytest.mark.slow
 async def test_what_flickers_is_dropped_and_a_missing_pynguin_is_noted(sandbox: Sandbox, tmp_path: Path) -> None:
     report = await generate(sandbox, tmp_path, "flickering", pynguin=Path(sys.executable))
 
@@ -126,6 +128,7 @@ async def test_what_flickers_is_dropped_and_a_missing_pynguin_is_noted(sandbox: 
     assert [note[:12] for note in report.notes] == ["Pynguin gave", "no test held"]
 
 
+@pytest.mark.slow
 async def test_functions_that_end_the_process_do_not_hide_the_others(sandbox: Sandbox, tmp_path: Path) -> None:
     told = Told()
 
