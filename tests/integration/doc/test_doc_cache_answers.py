@@ -29,24 +29,16 @@ PATIENCE_S = 3.0
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "redis", tmp_path / "run")
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 async def replicas(
-    postgres: PostgresForTests, tmp_path: Path, server: EmbeddedRedis
+    postgres: PostgresForTests, tmp_path: Path, redis_server: EmbeddedRedis
 ) -> AsyncIterator[tuple[Served, Served]]:
     """Two, with the space "handbook"."""
     sealer = Sealer(Keyring.generate())
     async with (
         postgres.fresh({"doc": "services.doc.migrations"}) as dsn,
         Database.open(dsn, schema="doc") as database,
-        replica(database, sealer, tmp_path / "one", server.url) as one,
-        replica(database, sealer, tmp_path / "two", server.url) as two,
+        replica(database, sealer, tmp_path / "one", redis_server.url) as one,
+        replica(database, sealer, tmp_path / "two", redis_server.url) as two,
     ):
         await one.space()
         yield one, two
@@ -134,48 +126,48 @@ async def test_what_one_may_find_is_never_shown_to_another(
 
 
 async def test_answers_are_right_with_redis_killed_hanging_and_back(
-    replicas: tuple[Served, Served], server: EmbeddedRedis, searches: list[Plan]
+    replicas: tuple[Served, Served], redis_server: EmbeddedRedis, searches: list[Plan]
 ) -> None:
     one, two = replicas
     document = await one.write("a.md", "# A\n\nzebra\n")
     await both_caught_up(replicas)
     await paths(one, "zebra", page_size=7)
     await spared(two, "zebra", searches)
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
+    assert redis_server.pid is not None
+    os.kill(redis_server.pid, signal.SIGSTOP)
     try:
         await asked_twenty_times(two)
     finally:
-        os.kill(server.pid, signal.SIGCONT)
-    os.kill(server.pid, signal.SIGKILL)
+        os.kill(redis_server.pid, signal.SIGCONT)
+    os.kill(redis_server.pid, signal.SIGKILL)
     await asked_twenty_times(two)
     await one.edit(document, "# A\n\nzebra and okapi\n")
     await both_caught_up(replicas)
     for doc in replicas:
         assert await paths(doc, "okapi") == ["a.md"]
 
-    await server.stop()
-    await server.start()
+    await redis_server.stop()
+    await redis_server.start()
     await search(one, "zebra", page_size=7)
 
     async def back() -> bool:
         await search(one, f"zebra {len(searches)}", page_size=7)
-        return await kept(server) > 0
+        return await kept(redis_server) > 0
 
     await until(back)
     assert "okapi" in (await search(two, "zebra", page_size=7)).results[0].snippet
 
 
 async def test_what_redis_keeps_says_nothing_of_questions_and_answers(
-    replicas: tuple[Served, Served], server: EmbeddedRedis, searches: list[Plan]
+    replicas: tuple[Served, Served], redis_server: EmbeddedRedis, searches: list[Plan]
 ) -> None:
     one, _ = replicas
     await one.write("secret-plan.md", "# Secret plan\n\nattack at dawn\n")
     await caught_up(one)
     await search(one, "attack at dawn")
-    await until(lambda: kept_any(server))
+    await until(lambda: kept_any(redis_server))
 
-    client = redis.asyncio.Redis.from_url(server.url)
+    client = redis.asyncio.Redis.from_url(redis_server.url)
     lines = [repr((key, await client.get(key), await client.ttl(key))).lower() for key in await client.keys("*")]
     await client.aclose()
     assert lines
@@ -191,13 +183,13 @@ async def asked_twenty_times(doc: Served) -> None:
     assert time.monotonic() - began < PATIENCE_S
 
 
-async def kept(server: EmbeddedRedis) -> int:
-    client = redis.asyncio.Redis.from_url(server.url)
+async def kept(redis_server: EmbeddedRedis) -> int:
+    client = redis.asyncio.Redis.from_url(redis_server.url)
     try:
         return len(await client.keys("*:answer:*"))
     finally:
         await client.aclose()
 
 
-async def kept_any(server: EmbeddedRedis) -> bool:
-    return await kept(server) > 0
+async def kept_any(redis_server: EmbeddedRedis) -> bool:
+    return await kept(redis_server) > 0

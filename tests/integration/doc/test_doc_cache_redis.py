@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,6 @@ from services.doc.domain.markdown.renderer import Resolve, nowhere
 
 LIMIT_S = 20
 PATIENCE_S = 1.0  # of a test on a busy machine; a call's own limit is a twentieth of a second
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedRedis]:
-    server = EmbeddedRedis(tmp_path / "redis", tmp_path / "run")
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture
@@ -55,8 +46,8 @@ async def until_kept(cache: RedisCache) -> None:
             await asyncio.sleep(0.02)  # the cache sends no signal; the wait has a limit
 
 
-async def test_values_come_back_to_every_replica_and_expire(server: EmbeddedRedis, sealer: Sealer) -> None:
-    async with RedisCache.open(server.url, sealer) as one, RedisCache.open(server.url, sealer) as two:
+async def test_values_come_back_to_every_replica_and_expire(redis_server: EmbeddedRedis, sealer: Sealer) -> None:
+    async with RedisCache.open(redis_server.url, sealer) as one, RedisCache.open(redis_server.url, sealer) as two:
         await one.set("a", b"value", ttl_s=60)
         assert await two.get("a") == b"value"
         await two.delete("a")
@@ -69,9 +60,9 @@ async def test_values_come_back_to_every_replica_and_expire(server: EmbeddedRedi
                 pass  # each round is a call
 
 
-async def test_what_lies_in_redis_is_sealed_for_its_key(server: EmbeddedRedis, sealer: Sealer) -> None:
-    client = redis.asyncio.Redis.from_url(server.url)
-    async with RedisCache.open(server.url, sealer) as cache:
+async def test_what_lies_in_redis_is_sealed_for_its_key(redis_server: EmbeddedRedis, sealer: Sealer) -> None:
+    client = redis.asyncio.Redis.from_url(redis_server.url)
+    async with RedisCache.open(redis_server.url, sealer) as cache:
         await cache.set("a", b"words of a document", ttl_s=60)
         kept = await client.get("automesh:doc:cache:a")
         assert isinstance(kept, bytes)
@@ -81,7 +72,7 @@ async def test_what_lies_in_redis_is_sealed_for_its_key(server: EmbeddedRedis, s
         assert await cache.get("b") is None
         assert await cache.get("c") is None
         assert await client.exists("automesh:doc:cache:c") == 0  # and it does not lie about
-    async with RedisCache.open(server.url, Sealer(Keyring.generate())) as stranger:
+    async with RedisCache.open(redis_server.url, Sealer(Keyring.generate())) as stranger:
         assert await stranger.get("a") is None
     await client.aclose()
 
@@ -94,22 +85,22 @@ async def test_without_redis_there_is_nothing_and_no_error(tmp_path: Path, seale
             await cache.delete("a")
 
 
-async def test_a_killed_redis_is_a_miss_and_found_again(server: EmbeddedRedis, sealer: Sealer) -> None:
+async def test_a_killed_redis_is_a_miss_and_found_again(redis_server: EmbeddedRedis, sealer: Sealer) -> None:
     renderer = Upper()
-    async with RedisCache.open(server.url, sealer) as cache:
+    async with RedisCache.open(redis_server.url, sealer) as cache:
         pages = CachedRenderer(renderer, cache, version="1")
         for _ in range(2):
             assert await pages.render("text", scope="s", resolve=nowhere) == "TEXT"
         assert renderer.made == 1
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGKILL)
+        assert redis_server.pid is not None
+        os.kill(redis_server.pid, signal.SIGKILL)
         began = time.monotonic()
         for _ in range(10):
             assert await pages.render("text", scope="s", resolve=nowhere) == "TEXT"
         assert time.monotonic() - began < PATIENCE_S
         assert renderer.made == 11
-        await server.stop()
-        await server.start()
+        await redis_server.stop()
+        await redis_server.start()
         await until_kept(cache)
         await pages.render("text", scope="s", resolve=nowhere)
         made = renderer.made
@@ -117,22 +108,22 @@ async def test_a_killed_redis_is_a_miss_and_found_again(server: EmbeddedRedis, s
         assert renderer.made == made
 
 
-async def test_a_redis_that_hangs_holds_nobody_up(server: EmbeddedRedis, sealer: Sealer) -> None:
-    async with RedisCache.open(server.url, sealer) as cache:
+async def test_a_redis_that_hangs_holds_nobody_up(redis_server: EmbeddedRedis, sealer: Sealer) -> None:
+    async with RedisCache.open(redis_server.url, sealer) as cache:
         await until_kept(cache)
-        assert server.pid is not None
-        os.kill(server.pid, signal.SIGSTOP)
+        assert redis_server.pid is not None
+        os.kill(redis_server.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
             found = await asyncio.gather(*(cache.get("probe") for _ in range(200)))
             assert time.monotonic() - began < PATIENCE_S
             assert set(found) == {None}
         finally:
-            os.kill(server.pid, signal.SIGCONT)
+            os.kill(redis_server.pid, signal.SIGCONT)
         await until_kept(cache)
 
 
-async def test_many_at_once_get_what_is_there(server: EmbeddedRedis, sealer: Sealer) -> None:
-    async with RedisCache.open(server.url, sealer, timeout_s=LIMIT_S) as cache:
+async def test_many_at_once_get_what_is_there(redis_server: EmbeddedRedis, sealer: Sealer) -> None:
+    async with RedisCache.open(redis_server.url, sealer, timeout_s=LIMIT_S) as cache:
         await until_kept(cache)
         assert set(await asyncio.gather(*(cache.get("probe") for _ in range(300)))) == {b"x"}

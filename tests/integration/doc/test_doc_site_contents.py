@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
 
-from automesh.testing.postgres import PostgresForTests
 from services.doc.domain.publishing.site import ReleaseFile
 from services.doc.store.site_contents import FileDamaged
-from tests.integration.doc.doc_house_core import doc_core
 from tests.integration.doc.doc_house_sites import Stores
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-async def stores(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Stores]:
-    async with doc_core(postgres, tmp_path) as core:
-        yield Stores(core)
 
 
 async def test_contents_that_no_release_has_any_more_are_swept_and_others_stay(stores: Stores) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from itertools import pairwise
@@ -30,12 +29,6 @@ from tests.integration.doc.doc_house_core import ANNA, doc_core
 from tests.integration.doc.doc_house_sites import LEASE_S, Stores, publishing
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-async def stores(postgres: PostgresForTests, tmp_path: Path) -> AsyncIterator[Stores]:
-    async with doc_core(postgres, tmp_path) as core:
-        yield Stores(core)
 
 
 async def test_releases_of_a_site_are_built_in_the_order_in_which_they_were_asked_for(stores: Stores) -> None:
